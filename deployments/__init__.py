@@ -1,0 +1,1 @@
+"""How flows run: deployments, the serving process, the command line."""

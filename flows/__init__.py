@@ -1,0 +1,1 @@
+"""The patterns, one flow file each: orchestration only."""

@@ -1,0 +1,1 @@
+"""The only door to the outside: settings, errors, models, PostgreSQL, embedded servers."""

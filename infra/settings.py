@@ -1,0 +1,104 @@
+"""Settings: one frozen class, read lazily from ``PATTERNS_*`` variables; nobody else reads them."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.errors import SettingsError
+
+Role = Literal["fast", "strong"]
+
+LOCAL_CHAT_MODEL = "local:qwen2.5-coder-1.5b-instruct"
+LOCAL_EMBEDDING_MODEL = "local:all-minilm-l6-v2"
+
+
+class Settings(BaseSettings):
+    """Every setting of the project. A model is named ``provider:model``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PATTERNS_", env_ignore_empty=True, frozen=True, populate_by_name=True
+    )
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("patterns"),
+        description="Data directory: embedded PostgreSQL, Prefect's data, model files, reports.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL with pgvector, as a URL. Unset: an embedded one is started.",
+    )
+    database_connections: int = Field(
+        4, ge=1, le=64, description="Most database connections of one process."
+    )
+
+    chat_model: str = Field(
+        LOCAL_CHAT_MODEL,
+        pattern=r"^[a-z_]+:.+$",
+        description="Chat model of every role, as provider:model. local: is the embedded one.",
+    )
+    fast_model: str | None = Field(
+        None, pattern=r"^[a-z_]+:.+$", description="Model of the role fast, if another."
+    )
+    strong_model: str | None = Field(
+        None, pattern=r"^[a-z_]+:.+$", description="Model of the role strong, if another."
+    )
+    chat_base_url: str | None = Field(
+        None, description="Base URL of an OpenAI-compatible endpoint, such as http://host:8000/v1."
+    )
+    chat_api_key: SecretStr | None = Field(
+        None, description="Key of the chat endpoint. Unset: the provider's own variable decides."
+    )
+    chat_context_tokens: int | None = Field(
+        None, ge=1024, description="Context length of the chat model. Unset: 8192."
+    )
+    chat_slots: int | None = Field(
+        None,
+        ge=1,
+        description="Most calls in flight to one model, over all processes. Unset: 64, local 2.",
+    )
+    chat_requests_per_minute: int | None = Field(
+        None, ge=1, description="Request rate of the chat endpoint, over all processes."
+    )
+    chat_tokens_per_minute: int | None = Field(
+        None, ge=1, description="Token rate of the chat endpoint, over all processes."
+    )
+    chat_timeout: float = Field(60.0, gt=0, description="Seconds to wait for one reply.")
+    prices: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description='USD per million tokens in and out: {"openai:gpt-5-mini": [0.25, 2.0]}.',
+    )
+
+    local_model: Path | None = Field(
+        None, description="GGUF file to use in place of the embedded chat model."
+    )
+    embedding_model: str = Field(
+        LOCAL_EMBEDDING_MODEL,
+        pattern=r"^[a-z_]+:.+$",
+        description="Embedding model, as provider:model. local: is the embedded one.",
+    )
+
+    prompt_label: str | None = Field(
+        None, description="Label whose prompt versions are used. Unset: the files decide."
+    )
+    http_token: SecretStr | None = Field(
+        None, description="Bearer token of the HTTP service."
+    )
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once.
+
+    Raises SettingsError naming each variable that does not fit.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"PATTERNS_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
+        )
+        raise SettingsError(f"{faults}. Mend the variable and try again.") from None

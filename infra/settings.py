@@ -27,6 +27,10 @@ class Settings(BaseSettings):
         default_factory=lambda: user_data_path("patterns"),
         description="Data directory: embedded PostgreSQL, Prefect's data, model files, reports.",
     )
+    assets: Path | None = Field(
+        None,
+        description="Directory of fetched model files and binaries. Unset: assets in the home.",
+    )
     database_url: SecretStr | None = Field(
         None,
         description="PostgreSQL with pgvector, as a URL. Unset: an embedded one is started.",

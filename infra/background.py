@@ -22,6 +22,7 @@ from pathlib import Path
 from infra import launcher
 from infra.errors import EmbeddedServerError
 from infra.storage import private_directory, write_private, writing
+from infra.unprivileged import Account
 
 LOOPBACK = "127.0.0.1"
 _PORTS = range(20_000, 32_000)  # below every system's range for outgoing connections
@@ -36,14 +37,6 @@ class Service:
     pid: int
     port: int
     log: Path
-
-
-@dataclass(frozen=True)
-class Account:
-    """User and group ids to run as."""
-
-    user: int
-    group: int
 
 
 def ensure_service(

@@ -1,0 +1,102 @@
+"""What every test leans on: a data directory of the session's own, and databases that cost little.
+
+`make test` starts the embedded PostgreSQL in a temporary ``PATTERNS_HOME``; a developer may name
+another server with ``PATTERNS_TEST_DATABASE_URL`` (its user must be allowed to create databases).
+Downloaded assets are kept between sessions, in ``PATTERNS_ASSETS`` or the user's cache directory.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from platformdirs import user_cache_path
+from psycopg import sql
+
+from infra import embedded_postgres
+from infra.postgres import close_pool, migrate
+from infra.settings import get_settings
+
+_home = pytest.StashKey[Path]()
+_server = pytest.StashKey[str | None]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test sees the developer's settings or data, and what is started is the session's own."""
+    home = config.stash[_home] = Path(tempfile.mkdtemp(prefix="patterns-test-"))
+    home.chmod(0o711)  # as root, PostgreSQL's account has to get through
+    kept = {
+        "PATTERNS_ASSETS": str(user_cache_path("patterns-test") / "assets"),
+        **{key: os.environ[key] for key in ("PATTERNS_ASSETS",) if key in os.environ},
+    }
+    config.stash[_server] = os.environ.get("PATTERNS_TEST_DATABASE_URL")
+    for name in [name for name in os.environ if name.startswith(("PATTERNS_", "PREFECT_"))]:
+        del os.environ[name]
+    os.environ |= {**kept, "PATTERNS_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    home = config.stash[_home]
+    embedded_postgres.stop(home)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(autouse=True)
+def _settings_read_anew() -> Iterator[None]:
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def server_url(request: pytest.FixtureRequest) -> str:
+    """A PostgreSQL in which the tests may create databases."""
+    config = request.config
+    return config.stash[_server] or embedded_postgres.ensure_running(config.stash[_home])
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """A migrated database, made once, of which every `database` is a copy."""
+    name = f"patterns_template_{uuid4().hex}"
+    _execute(server_url, "create database {}", name)
+    migrate(_renamed(server_url, name))
+    yield name
+    _execute(server_url, "drop database {} with (force)", name)
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> Iterator[str]:
+    """URL of a database without a schema. Nothing is set to it."""
+    name = f"patterns_test_{uuid4().hex}"
+    _execute(server_url, "create database {}", name)
+    yield _renamed(server_url, name)
+    _execute(server_url, "drop database {} with (force)", name)
+
+
+@pytest.fixture
+async def database(server_url: str, template: str) -> AsyncIterator[str]:
+    """URL of a migrated database of the test's own, which ``PATTERNS_DATABASE_URL`` names."""
+    name = f"patterns_test_{uuid4().hex}"
+    _execute(server_url, "create database {} template {}", name, template)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATTERNS_DATABASE_URL", _renamed(server_url, name))
+        get_settings.cache_clear()
+        yield _renamed(server_url, name)
+        await close_pool()
+    get_settings.cache_clear()
+    _execute(server_url, "drop database {} with (force)", name)
+
+
+def _execute(url: str, statement: sql.LiteralString, *names: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _renamed(url: str, database: str) -> str:
+    return urlsplit(url)._replace(path=f"/{database}").geturl()

@@ -1,0 +1,404 @@
+"""The one door to the models.
+
+    complete(request) ── stored? ──yes──────────────────────────────▶ reply   (an exact hit)
+                            │no
+                            ├── another holder works on it? ── wait ─▶ reply   (single flight)
+                            └── ours: budget → slot → rate → ask ──▶ keep ──▶ reply
+
+Every use is a row of the ledger. A reply is kept under the hash of its request, so the same request
+is paid for once, by whichever process comes first; a holder that dies loses its lease and the next
+one asks. Transient errors are tried again, a reply that does not fit its schema is asked for again
+with the error, at most twice.
+"""
+
+import asyncio
+import hashlib
+import json
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel, ValidationError
+
+from infra.errors import (
+    BudgetSpent,
+    DatabaseError,
+    ModelError,
+    ModelRateLimited,
+    ModelRefused,
+    ReplyMalformed,
+    ReplyTruncated,
+)
+from infra.notices import notice
+from infra.postgres import fetch, transaction
+from infra.providers import Message, RawReply, price_of, send
+from infra.slots import HEARTBEAT, HOLDER, LEASE, Slots, wait_for_rate
+from infra.sql import queries
+
+TRIES = 6  # of one request while the endpoint fails
+LONGEST_PAUSE = 60.0  # seconds between two tries
+REASKS = 2  # of a reply that does not fit its schema
+_POLL = 2.0  # seconds, beneath LISTEN, while another holder works on the same request
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to one model. What changes the reply is in here, and so in its key.
+
+    ``fills``: pydantic model of the reply, or None for free text. ``sources``: SHA-256 of the texts
+    that the messages quote, so that a forgotten text takes its calls along. ``attempt``: a number
+    to ask again for a new sample.
+    """
+
+    prompt: str
+    version: str
+    model: str
+    messages: tuple[Message, ...]
+    fills: type[BaseModel] | None = None
+    max_tokens: int = 1000
+    sources: tuple[str, ...] = ()
+    attempt: int = 0
+
+    @cached_property
+    def schema(self) -> dict[str, Any] | None:
+        """JSON schema of the reply."""
+        return self.fills.model_json_schema() if self.fills else None
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What the model is asked, as JSON; PostgreSQL's text holds neither NUL nor surrogates."""
+        return {
+            "model": self.model,
+            "messages": [[m.role, _storable(m.content)] for m in self.messages],
+            "schema": self.schema,
+            "max_tokens": self.max_tokens,
+            "attempt": self.attempt,
+        }
+
+    @cached_property
+    def key(self) -> bytes:
+        """SHA-256 of the content in canonical JSON."""
+        canonical = json.dumps(self.content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).digest()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model said. ``value`` is its parsed form when the request has a schema."""
+
+    text: str
+    value: BaseModel | None
+    model: str
+    served_by: str
+    key: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    latency_ms: float
+    paid_by: UUID | None
+
+
+@dataclass
+class Budget:
+    """What a run may use. It stops with BudgetSpent before the call that would go over."""
+
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    calls: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+    def admit(self, model: str) -> None:
+        """Count a call that is about to be made, or refuse it."""
+        if self.max_cost is not None and price_of(model, 0, 0) is None:
+            raise BudgetSpent(
+                f"The run has a limit of money, but the price of {model} is unknown: "
+                "add it to PATTERNS_PRICES."
+            )
+        for spent, limit, unit in (
+            (self.calls, self.max_calls, "model calls"),
+            (self.tokens, self.max_tokens, "tokens"),
+            (self.cost, self.max_cost, "USD"),
+        ):
+            if limit is not None and spent >= limit:
+                raise BudgetSpent(
+                    f"The run's budget of {limit:g} {unit} is spent. What was done is kept: run "
+                    "again with a larger budget, and it goes on from there."
+                )
+        self.calls += 1
+
+    def spend(self, tokens: int, cost: float | None) -> None:
+        """Count what a call used."""
+        self.tokens += tokens
+        self.cost += cost or 0.0
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Whose call it is: set in the tasks layer, read here."""
+
+    root_run: UUID | None = None
+    flow_run: UUID | None = None
+    task_run: UUID | None = None
+    budget: Budget = field(default_factory=Budget)
+
+
+current_run: ContextVar[RunContext] = ContextVar("current_run", default=RunContext())  # noqa: B039
+
+
+async def complete(request: Request) -> Reply:
+    """The reply to a request: stored, or asked for.
+
+    Raises the ModelError of the last try, BudgetSpent, or DatabaseError.
+    """
+    door, started = _door(), time.perf_counter()
+    while True:
+        async with door.alone(request.key):
+            reply = await _stored(request, started)
+            if reply is None and await _claimed(request):
+                async with door.holding(request.key):
+                    return await _ask(request, door, started)
+        if reply is not None:
+            return reply
+        if await fetch("wait_for_call", {"key": request.key}):
+            await notice(request.key.hex(), _POLL)
+
+
+async def _stored(request: Request, started: float) -> Reply | None:
+    rows = await fetch("use_reply", {"key": request.key, **_use(request)})
+    if not rows:
+        return None
+    [row] = rows
+    try:
+        value = _validated(request, row["reply"]["text"])
+    except ValidationError as error:
+        raise DatabaseError(
+            f"The stored reply {request.key.hex()[:12]} of the prompt {request.prompt} is damaged: "
+            "delete that row of patterns.calls and run again."
+        ) from error
+    return Reply(
+        text=row["reply"]["text"],
+        value=value,
+        model=request.model,
+        served_by="exact",
+        key=request.key.hex(),
+        prompt_tokens=0,
+        completion_tokens=0,
+        cost_usd=0.0,
+        latency_ms=(time.perf_counter() - started) * 1000,
+        paid_by=row["paid_by"],
+    )
+
+
+async def _claimed(request: Request) -> bool:
+    params = {
+        "key": request.key,
+        "model": request.model,
+        "prompt": request.prompt,
+        "version": request.version,
+        "request": Jsonb(request.content),
+        "sources": list(request.sources),
+        "holder": HOLDER,
+        "lease": LEASE,
+    }
+    return bool(await fetch("claim_call", params))
+
+
+async def _ask(request: Request, door: "_Door", started: float) -> Reply:
+    messages = request.messages
+    for remaining in range(REASKS, -1, -1):
+        raw = await _ask_until_answered(request, messages, door)
+        try:
+            value = _validated(request, raw.text)
+        except ValidationError as error:
+            fault = _faults(error)
+            malformed = ReplyMalformed(
+                f"{request.model} was asked {REASKS + 1} times for the reply of the prompt "
+                f"{request.prompt}, and it never fitted: {fault}. Try a stronger model."
+            )
+            await fetch("note_failure", _row(request, raw, malformed))
+            if not remaining:
+                raise malformed from None
+            again = f"That reply does not fit: {fault}. Answer again with JSON that fits."
+            messages = (*messages, Message("assistant", raw.text), Message("user", again))
+        else:
+            kept = {"reply": Jsonb({"text": _storable(raw.text)}), **_row(request, raw)}
+            await fetch("keep_reply", kept)
+            return Reply(
+                text=raw.text,
+                value=value,
+                model=request.model,
+                served_by="model",
+                key=request.key.hex(),
+                prompt_tokens=raw.prompt_tokens,
+                completion_tokens=raw.completion_tokens,
+                cost_usd=price_of(request.model, raw.prompt_tokens, raw.completion_tokens),
+                latency_ms=(time.perf_counter() - started) * 1000,
+                paid_by=current_run.get().root_run,
+            )
+    raise AssertionError("unreachable")
+
+
+async def _ask_until_answered(
+    request: Request, messages: tuple[Message, ...], door: "_Door"
+) -> RawReply:
+    tries = 0
+    while True:
+        answered_before = door.answered.get(request.model, 0)
+        try:
+            return await _ask_once(request, messages, door)
+        except ModelError as error:
+            if not error.transient:
+                raise
+            # A busy endpoint that serves our other calls is no broken one: wait without counting.
+            served_others = door.answered.get(request.model, 0) > answered_before
+            tries += not (isinstance(error, ModelRateLimited) and served_others)
+            if tries >= TRIES:
+                raise
+            await asyncio.sleep(_pause(tries, error))
+
+
+async def _ask_once(request: Request, messages: tuple[Message, ...], door: "_Door") -> RawReply:
+    size = sum(len(message.content) for message in messages) // 4 + request.max_tokens
+    await wait_for_rate(request.model, size)
+    budget = current_run.get().budget
+    raw, started = RawReply("", 0, 0, "whole", 0.0), time.perf_counter()
+    try:
+        async with door.slots(request.model).hold():
+            budget.admit(request.model)
+            started = time.perf_counter()
+            raw = await send(request.model, messages, request.schema, request.max_tokens)
+        door.answered[request.model] = door.answered.get(request.model, 0) + 1
+        cost = price_of(request.model, raw.prompt_tokens, raw.completion_tokens)
+        budget.spend(raw.prompt_tokens + raw.completion_tokens, cost)
+        _refuse_unfinished(request, raw)
+    except ModelError as error:
+        spent = replace(raw, seconds=time.perf_counter() - started)
+        await fetch("note_failure", _row(request, spent, error))
+        raise
+    return raw
+
+
+def _refuse_unfinished(request: Request, raw: RawReply) -> None:
+    if raw.finish == "truncated":
+        raise ReplyTruncated(
+            f"{request.model}: the reply of the prompt {request.prompt} hit its limit of "
+            f"{request.max_tokens} tokens."
+        )
+    if raw.finish == "refused":
+        raise ModelRefused(f"{request.model} declined to answer the prompt {request.prompt}.")
+
+
+def _row(request: Request, raw: RawReply, error: ModelError | None = None) -> dict[str, Any]:
+    return {
+        "key": request.key,
+        "model": request.model,
+        "prompt_tokens": raw.prompt_tokens,
+        "completion_tokens": raw.completion_tokens,
+        "cost_usd": price_of(request.model, raw.prompt_tokens, raw.completion_tokens),
+        "latency_ms": raw.seconds * 1000,
+        "error": type(error).__name__ if error else None,
+        **_use(request),
+    }
+
+
+def _use(request: Request) -> dict[str, Any]:
+    run = current_run.get()
+    return {
+        "prompt": request.prompt,
+        "version": request.version,
+        "root_run": run.root_run,
+        "flow_run": run.flow_run,
+        "task_run": run.task_run,
+    }
+
+
+def _validated(request: Request, text: str) -> BaseModel | None:
+    return request.fills.model_validate_json(text) if request.fills else None
+
+
+def _faults(error: ValidationError) -> str:
+    found = [f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}" for e in error.errors()[:5]]
+    return "; ".join(found)
+
+
+def _pause(tries: int, error: ModelError) -> float:
+    """Seconds until the next try: what the server asked for, or doubling with jitter."""
+    asked = error.retry_after if isinstance(error, ModelRateLimited) else None
+    if asked is not None:
+        return min(LONGEST_PAUSE, asked) * random.uniform(1.0, 1.2)
+    return min(LONGEST_PAUSE, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+class _Door:
+    """What one event loop shares: slots, calls in flight and the heartbeat that keeps both."""
+
+    def __init__(self) -> None:
+        self.answered: dict[str, int] = {}
+        self._slots: dict[str, Slots] = {}
+        self._locks: dict[bytes, asyncio.Lock] = {}
+        self._held: set[bytes] = set()
+        self._beat: asyncio.Task[None] | None = None
+
+    def slots(self, model: str) -> Slots:
+        return self._slots.setdefault(model, Slots(model))
+
+    @asynccontextmanager
+    async def alone(self, key: bytes) -> AsyncIterator[None]:
+        """Single flight within the process: equal requests go one after another."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._locks.pop(key, None)
+
+    @asynccontextmanager
+    async def holding(self, key: bytes) -> AsyncIterator[None]:
+        """Keep the lease of a claimed call alive; give it back if no reply was kept."""
+        self._held.add(key)
+        if self._beat is None or self._beat.done():
+            self._beat = asyncio.create_task(self._heartbeat())
+        try:
+            yield
+        except BaseException:
+            await asyncio.shield(fetch("release_call", {"key": key, "holder": HOLDER}))
+            raise
+        finally:
+            self._held.discard(key)
+
+    async def _heartbeat(self) -> None:
+        while self._held:
+            await asyncio.sleep(HEARTBEAT)
+            # A database that is away for a moment is no reason to stop: leases outlive some beats.
+            with suppress(DatabaseError):
+                params = {"keys": list(self._held), "holder": HOLDER, "lease": LEASE}
+                await fetch("renew_calls", params)
+                for slots in self._slots.values():
+                    await slots.lease()
+
+
+_doors: dict[asyncio.AbstractEventLoop, _Door] = {}
+
+
+def _door() -> _Door:
+    return _doors.setdefault(asyncio.get_running_loop(), _Door())
+
+
+async def close_door() -> None:
+    """Give back the slots of this process, at its end."""
+    if _doors.pop(asyncio.get_running_loop(), None):
+        await fetch("return_slots", {"holder": HOLDER})

@@ -1,0 +1,221 @@
+"""Chat models by name: built by LangChain, asked once, their errors translated once."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx
+
+from infra import local_model
+from infra.errors import ContextOverflow, ModelRateLimited, ModelRejected, ModelUnavailable
+from infra.settings import Role, get_settings
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+
+LOCAL_TIMEOUT = 600.0  # seconds: a CPU reads a full context in minutes
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: ``role`` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class RawReply:
+    """What came back: the text, or the JSON text of a structured reply, and its tokens."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish: Literal["whole", "truncated", "refused"]
+    seconds: float
+
+
+def model_of(role: Role) -> str:
+    """The ``provider:model`` that plays a role."""
+    settings = get_settings()
+    chosen = {"fast": settings.fast_model, "strong": settings.strong_model}[role]
+    name = chosen or settings.chat_model
+    if is_local(name) and settings.local_model:
+        return f"local:{settings.local_model.name}"
+    return name
+
+
+def is_local(model: str) -> bool:
+    """Whether the model runs in the embedded server."""
+    return model.startswith("local:")
+
+
+def slots_of(model: str) -> int:
+    """Most calls in flight to a model, over all processes."""
+    return get_settings().chat_slots or (local_model.SLOTS if is_local(model) else 64)
+
+
+def context_of(model: str) -> int:
+    """Tokens that a request and its reply may have together."""
+    if is_local(model):
+        return local_model.CONTEXT_TOKENS
+    return get_settings().chat_context_tokens or 8192
+
+
+def price_of(model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+    """USD of a call; None when the model's price is not in the settings."""
+    if is_local(model):
+        return 0.0
+    price = get_settings().prices.get(model)
+    if price is None:
+        return None
+    return (prompt_tokens * price[0] + completion_tokens * price[1]) / 1e6
+
+
+async def send(
+    model: str, messages: tuple[Message, ...], schema: dict[str, Any] | None, max_tokens: int
+) -> RawReply:
+    """Ask a model once. Raises a ModelError of the class that fits."""
+    chat = await asyncio.to_thread(_chat_model, model)
+    turns = [(message.role, message.content) for message in messages]
+    started = time.perf_counter()
+    with _translated(model):
+        if schema is None:
+            reply = await chat.bind(max_tokens=max_tokens).ainvoke(turns)
+            text = reply.text
+        elif _speaks_openai(model):
+            body = {"response_format": _response_format(schema, strict=not _own_endpoint(model))}
+            reply = await chat.bind(max_tokens=max_tokens, extra_body=body).ainvoke(turns)
+            text = reply.text
+        else:
+            structured = chat.with_structured_output(schema, include_raw=True)
+            parts = await structured.ainvoke(turns)
+            reply, text = parts["raw"], json.dumps(parts["parsed"])
+    usage = reply.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
+    seconds = time.perf_counter() - started
+    return RawReply(text, usage["input_tokens"], usage["output_tokens"], _finish(reply), seconds)
+
+
+def _speaks_openai(model: str) -> bool:
+    return is_local(model) or model.startswith("openai:")
+
+
+def _own_endpoint(model: str) -> bool:
+    return is_local(model) or get_settings().chat_base_url is not None
+
+
+def _response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
+    named = {"name": schema["title"], "schema": schema, "strict": strict}
+    return {"type": "json_schema", "json_schema": named}
+
+
+def _chat_model(model: str) -> "BaseChatModel":
+    if is_local(model):
+        endpoint = local_model.ensure_running(get_settings().home)
+        return _built("openai", endpoint.model, endpoint.base_url, endpoint.token, LOCAL_TIMEOUT)
+    provider, _, name = model.partition(":")
+    settings = get_settings()
+    key = settings.chat_api_key.get_secret_value() if settings.chat_api_key else None
+    return _built(provider, name, settings.chat_base_url, key, settings.chat_timeout)
+
+
+@cache
+def _built(
+    provider: str, name: str, base_url: str | None, key: str | None, timeout: float
+) -> "BaseChatModel":
+    from langchain.chat_models import init_chat_model
+
+    options: dict[str, Any] = {"temperature": 0, "timeout": timeout, "max_retries": 0}
+    if base_url:
+        options["base_url"] = base_url
+        # An endpoint of one's own often wants no key, but the client insists on one.
+        key = key or ("none" if provider == "openai" else None)
+    if key:
+        options["api_key"] = key
+    try:
+        return init_chat_model(name, model_provider=provider, **options)
+    except ImportError as error:
+        raise ModelRejected(
+            f"The provider {provider} needs a package: {error}. "
+            f"Install it (pip install langchain-{provider}) and try again."
+        ) from error
+    except Exception as error:
+        raise ModelRejected(
+            f"The chat model {provider}:{name} cannot be set up: {_first_line(error)} "
+            "Check PATTERNS_CHAT_MODEL and PATTERNS_CHAT_API_KEY."
+        ) from error
+
+
+@contextmanager
+def _translated(model: str) -> Iterator[None]:
+    from langchain_core import exceptions as vendor
+
+    try:
+        yield
+    except vendor.ContextOverflowError as error:
+        raise ContextOverflow(f"{model}: the request is longer than its context.") from error
+    except vendor.ModelRateLimitError as error:
+        raise ModelRateLimited(
+            f"{model} answers 429: {_first_line(error)} Lower PATTERNS_CHAT_SLOTS, or set "
+            "PATTERNS_CHAT_REQUESTS_PER_MINUTE to what the endpoint allows.",
+            _retry_after(error),
+        ) from error
+    except vendor.ModelInvalidRequestError as error:
+        if "context" in str(error).lower():
+            raise ContextOverflow(f"{model}: the request is longer than its context.") from error
+        raise ModelRejected(f"{model} refuses the request: {_first_line(error)}") from error
+    except (vendor.ModelAuthenticationError, vendor.ModelPermissionDeniedError) as error:
+        raise ModelRejected(
+            f"{model} refuses the key: {_first_line(error)} Check PATTERNS_CHAT_API_KEY."
+        ) from error
+    except vendor.ModelNotFoundError as error:
+        raise ModelRejected(
+            f"The endpoint does not know {model}: {_first_line(error)} Check PATTERNS_CHAT_MODEL "
+            "and PATTERNS_CHAT_BASE_URL."
+        ) from error
+    except vendor.ModelError as error:
+        raise ModelUnavailable(
+            f"{model} does not answer: {_first_line(error)} See `patterns doctor`; "
+            "PATTERNS_CHAT_BASE_URL names the endpoint."
+        ) from error
+    except Exception as error:
+        # Bodies that are no JSON, and providers that have not adopted LangChain's error classes.
+        status = getattr(error, "status_code", None)
+        if status is None and not isinstance(error, (ValueError, OSError, httpx.HTTPError)):
+            raise
+        if status == 429:
+            raise ModelRateLimited(f"{model} answers 429.", _retry_after(error)) from error
+        if status is not None and 400 <= status < 500:
+            raise ModelRejected(f"{model} refuses the request: {_first_line(error)}") from error
+        raise ModelUnavailable(f"{model}: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _finish(reply: "AIMessage") -> Literal["whole", "truncated", "refused"]:
+    said = reply.response_metadata
+    reason = said.get("finish_reason") or said.get("stop_reason")
+    if reason in ("length", "max_tokens"):
+        return "truncated"
+    if reason in ("content_filter", "refusal") or reply.additional_kwargs.get("refusal"):
+        return "refused"
+    return "whole"
+
+
+def _retry_after(error: BaseException) -> float | None:
+    response = getattr(error, "response", None)
+    headers = getattr(response, "headers", {})
+    try:
+        if "retry-after-ms" in headers:
+            return float(headers["retry-after-ms"]) / 1000
+        return float(headers["retry-after"])
+    except (KeyError, ValueError):  # absent, or the HTTP date form, which model servers do not use
+        return None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:300].rstrip(".") + "."

@@ -1,0 +1,80 @@
+-- The exact cache of model calls, with single flight by expiring leases, and the ledger.
+
+-- name: use_reply
+with found as (
+    select key, reply, model, prompt_tokens, completion_tokens, paid_by
+    from patterns.calls where key = %(key)s and reply is not null
+), noted as (
+    insert into patterns.ledger (call_key, prompt, version, model, served_by, cost_usd, latency_ms,
+                                 root_run, flow_run, task_run)
+    select key, %(prompt)s, %(version)s, model, 'exact', 0,
+           extract(epoch from clock_timestamp() - statement_timestamp()) * 1000,
+           %(root_run)s, %(flow_run)s, %(task_run)s
+    from found
+)
+select reply, prompt_tokens, completion_tokens, paid_by from found;
+
+-- name: claim_call
+-- One row when the call is ours to make; none when it is answered or another holder makes it.
+insert into patterns.calls (key, model, prompt, version, request, sources, holder, held_until)
+values (%(key)s, %(model)s, %(prompt)s, %(version)s, %(request)s, %(sources)s, %(holder)s,
+        now() + %(lease)s * interval '1 second')
+on conflict (key) do update
+    set holder = excluded.holder, held_until = excluded.held_until, waited = false
+    where calls.reply is null and (calls.held_until is null or calls.held_until < now())
+returning true as ours;
+
+-- name: wait_for_call
+-- Ask the holder for a notice; none when there is nothing left to wait for.
+update patterns.calls set waited = true
+where key = %(key)s and reply is null and held_until >= now()
+returning true as held;
+
+-- name: keep_reply
+-- The reply and what it cost, in one statement: neither is ever there without the other.
+with kept as (
+    update patterns.calls as c
+    set reply = %(reply)s, prompt_tokens = %(prompt_tokens)s,
+        completion_tokens = %(completion_tokens)s, paid_by = %(root_run)s, replied_at = now(),
+        holder = null, held_until = null
+    where c.key = %(key)s and c.reply is null
+    returning c.key, c.waited
+), noted as (
+    insert into patterns.ledger (call_key, prompt, version, model, served_by, prompt_tokens,
+                                 completion_tokens, cost_usd, latency_ms,
+                                 root_run, flow_run, task_run)
+    values (%(key)s, %(prompt)s, %(version)s, %(model)s, 'model', %(prompt_tokens)s,
+            %(completion_tokens)s, %(cost_usd)s, %(latency_ms)s,
+            %(root_run)s, %(flow_run)s, %(task_run)s)
+)
+select pg_notify('patterns_calls', encode(key, 'hex')) from kept where waited;
+
+-- name: release_call
+with released as (
+    update patterns.calls set holder = null, held_until = null
+    where key = %(key)s and holder = %(holder)s and reply is null
+    returning key, waited
+)
+select pg_notify('patterns_calls', encode(key, 'hex')) from released where waited;
+
+-- name: renew_calls
+update patterns.calls set held_until = now() + %(lease)s * interval '1 second'
+where key = any(%(keys)s) and holder = %(holder)s and reply is null;
+
+-- name: note_failure
+-- A call that brought no usable reply still costs.
+insert into patterns.ledger (call_key, prompt, version, model, served_by, prompt_tokens,
+                             completion_tokens, cost_usd, latency_ms, error,
+                             root_run, flow_run, task_run)
+values (%(key)s, %(prompt)s, %(version)s, %(model)s, 'model', %(prompt_tokens)s,
+        %(completion_tokens)s, %(cost_usd)s, %(latency_ms)s, %(error)s,
+        %(root_run)s, %(flow_run)s, %(task_run)s);
+
+-- name: run_totals
+select count(*) filter (where served_by = 'model') as model_calls,
+       count(*) filter (where served_by = 'exact') as cache_hits,
+       coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens,
+       coalesce(sum(completion_tokens), 0)::bigint as completion_tokens,
+       case when count(*) filter (where cost_usd is null) = 0
+            then coalesce(sum(cost_usd), 0)::float8 end as cost_usd
+from patterns.ledger where root_run = %(root_run)s;

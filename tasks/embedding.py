@@ -1,0 +1,52 @@
+"""Vectors of texts: kept by content, computed once."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from infra.embeddings import embed, embedder_name
+from infra.postgres import fetch, transaction
+from infra.sql import queries
+from tasks.progress import progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_BLOCK = 512  # texts embedded, and kept, at a time: what a kill can lose
+
+
+async def vectors(texts: Sequence[str]) -> "np.ndarray":
+    """Unit vectors of the texts, float32 (n, d): read from the database, or computed and kept."""
+    import numpy as np
+
+    hashes = [hashlib.sha256(text.encode()).digest() for text in texts]
+    known = await _kept(hashes)
+    missing = {h: text for h, text in zip(hashes, texts, strict=True) if h.hex() not in known}
+    async with progress("Embedding", len(missing)) as following:
+        for start in range(0, len(missing), _BLOCK):
+            block = list(missing.items())[start : start + _BLOCK]
+            made = await embed([text for _, text in block])
+            await _keep([h for h, _ in block], made)
+            known.update({h.hex(): row for (h, _), row in zip(block, made, strict=True)})
+            await following.advance(len(block))
+    if not texts:
+        return np.empty((0, 0), dtype=np.float32)
+    return np.stack([known[h.hex()] for h in hashes])
+
+
+async def _kept(hashes: Sequence[bytes]) -> "dict[str, np.ndarray]":
+    rows = await fetch("read_embeddings", {"embedder": embedder_name(), "hashes": list(hashes)})
+    return {row["sha256"]: row["embedding"].to_numpy().astype("float32") for row in rows}
+
+
+async def _keep(hashes: Sequence[bytes], made: "np.ndarray") -> None:
+    from pgvector import HalfVector
+
+    name = embedder_name()
+    async with transaction() as connection:
+        await connection.execute(queries()["stage_embeddings"])
+        async with connection.cursor().copy(queries()["copy_embeddings"]) as copy:
+            copy.set_types(["bytea", "text", "halfvec"])
+            for h, row in zip(hashes, made, strict=True):
+                await copy.write_row((h, name, HalfVector(row)))
+        await connection.execute(queries()["keep_embeddings"])

@@ -1,0 +1,130 @@
+"""Facts: what each passage of a corpus reports, with its vector.
+
+Strategy ``embed``: no model call; a passage is its own fact. Strategy ``read``: what a model made of
+the passage (`tasks.reading`), kept in the database.
+"""
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Literal
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from infra.postgres import fetch
+from infra.providers import is_local, model_of
+from tasks.corpus import Corpus
+from tasks.embedding import vectors
+from tasks.prompts import load_prompt
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+Strategy = Literal["read", "embed"]
+
+PROMPT = "extract_facts"
+_FACT = ("problem", "severity", "quote", "quote_dropped")
+
+
+class Facts:
+    """All facts of a corpus, and the records that have none. Opaque to Prefect: it holds text.
+
+    ``table``: record, passage (SHA-256), fact (id by content), problem, severity, quote, in
+    canonical order. ``vectors``: float32 (n, d), aligned. ``unassigned``: record id -> reason.
+    """
+
+    __slots__ = ("invalid_quotes", "table", "unassigned", "vectors")
+
+    def __init__(
+        self,
+        table: "pd.DataFrame",
+        vectors: "np.ndarray",
+        unassigned: dict[str, str],
+        invalid_quotes: int,
+    ) -> None:
+        self.table, self.vectors = table, vectors
+        self.unassigned, self.invalid_quotes = unassigned, invalid_quotes
+
+
+def default_strategy() -> Strategy:
+    """``embed`` for the embedded chat model, ``read`` for any other."""
+    return "embed" if is_local(model_of(load_prompt(PROMPT).model)) else "read"
+
+
+def extractor_of(strategy: Strategy) -> str:
+    """What made a fact: part of its key."""
+    if strategy == "embed":
+        return "embed"
+    prompt = load_prompt(PROMPT)
+    return f"read:{prompt.version[:16]}:{model_of(prompt.model)}"
+
+
+def has_words(text: str) -> bool:
+    """Whether there is a letter in it."""
+    return any(character.isalpha() for character in text)
+
+
+@task(name="collect facts", cache_policy=NO_CACHE, persist_result=False)
+async def collect_facts(
+    corpus: Corpus, passages: "pd.DataFrame", strategy: Strategy, failed: dict[str, str]
+) -> Facts:
+    """The facts of all passages, with vectors, and the records that have none, with the reason."""
+    if strategy == "embed":
+        rows, reasons = _facts_of_themselves(passages), {}
+    else:
+        rows, reasons = await _facts_read(passages)
+    reasons = {**reasons, **failed}
+    import pandas as pd
+
+    names = ["record", "passage", "fact", "problem", "severity", "quote", "quote_dropped"]
+    table = pd.DataFrame(rows, columns=names)
+    return Facts(
+        table,
+        await vectors(list(table["problem"])),
+        _unassigned(corpus, passages, set(table["record"]), reasons),
+        int(table["quote_dropped"].sum()),
+    )
+
+
+def _facts_of_themselves(passages: "pd.DataFrame") -> list[tuple[Any, ...]]:
+    return [
+        (record, sha256, fact_id(sha256, 0), text, None, None, False)
+        for record, sha256, text in zip(
+            passages["record"], passages["sha256"], passages["text"], strict=True
+        )
+        if has_words(text)
+    ]
+
+
+async def _facts_read(
+    passages: "pd.DataFrame",
+) -> tuple[list[tuple[Any, ...]], dict[str, str]]:
+    hashes = [bytes.fromhex(sha256) for sha256 in passages["sha256"].unique()]
+    params = {"extractor": extractor_of("read"), "hashes": hashes}
+    kept = {row["passage"]: row for row in await fetch("read_facts", params)}
+    rows = [
+        (record, sha256, fact_id(sha256, n), *(fact[k] for k in _FACT))
+        for record, sha256 in zip(passages["record"], passages["sha256"], strict=True)
+        if sha256 in kept
+        for n, fact in enumerate(kept[sha256]["facts"])
+    ]
+    return rows, {passage: row["reason"] for passage, row in kept.items() if row["reason"]}
+
+
+def _unassigned(
+    corpus: Corpus, passages: "pd.DataFrame", covered: set[str], reasons: dict[str, str]
+) -> dict[str, str]:
+    first: dict[str, str] = {}
+    for record, sha256 in zip(passages["record"], passages["sha256"], strict=True):
+        if record not in covered:
+            first.setdefault(record, reasons.get(sha256, "there are no words in it"))
+    return {
+        record: first.get(record, "it is empty")
+        for record in corpus.records["id"]
+        if record not in covered
+    }
+
+
+def fact_id(passage: str, number: int) -> str:
+    """The id of a fact by content: equal texts have equal ids. 32 hexadecimal digits."""
+    return hashlib.sha256(f"{passage}/{number}".encode()).hexdigest()[:32]

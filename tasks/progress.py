@@ -1,0 +1,53 @@
+"""Progress of long work: a progress artifact in Prefect's UI, and whoever else listens."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.context import FlowRunContext
+
+Listener = Callable[[str, int, int], None]
+
+listeners: list[Listener] = []  # called with (what, done, of): the terminal's bars
+_PAUSE = 2.0  # seconds between two updates of the artifact: each is a request to the server
+
+
+class Progress:
+    """How much of some work is done."""
+
+    def __init__(self, what: str, of: int) -> None:
+        self.what, self.of, self.done = what, of, 0
+        self._artifact: UUID | None = None
+        self._told_at = float("-inf")
+
+    async def advance(self, by: int = 1) -> None:
+        """So much more is done."""
+        self.done += by
+        await self.tell(finished=False)
+
+    async def tell(self, *, finished: bool) -> None:
+        """Tell the listeners now, and the server now and then."""
+        for listener in listeners:
+            listener(self.what, self.done, self.of)
+        if FlowRunContext.get() is None:
+            return
+        if not finished and time.monotonic() - self._told_at < _PAUSE:
+            return
+        self._told_at = time.monotonic()
+        share = 100.0 * self.done / self.of if self.of else 100.0
+        if self._artifact is None:
+            made = await acreate_progress_artifact(share, description=self.what)
+            self._artifact = made if isinstance(made, UUID) else made.id
+        else:
+            await aupdate_progress_artifact(self._artifact, share)
+
+
+@asynccontextmanager
+async def progress(what: str, of: int) -> AsyncIterator[Progress]:
+    """Follow ``of`` pieces of work."""
+    following = Progress(what, of)
+    await following.tell(finished=False)
+    yield following
+    await following.tell(finished=True)

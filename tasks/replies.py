@@ -1,0 +1,64 @@
+"""What models fill in: pydantic models of replies. Enums come first, so that small models decide
+before they write; lengths are bounded, so that no reply runs away."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+Severity = Literal["low", "medium", "high", "critical"]
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ThemeWording(_Reply):
+    """The problem that a group of texts shares."""
+
+    severity: Severity
+    title: Annotated[str, Field(min_length=3, max_length=70)]
+    detail: Annotated[str, Field(min_length=3, max_length=240)]
+
+
+class AreaWording(_Reply):
+    """What several themes have in common."""
+
+    title: Annotated[str, Field(min_length=3, max_length=70)]
+    detail: Annotated[str, Field(min_length=3, max_length=240)]
+
+
+class Comparison(_Reply):
+    """Whether two groups of texts are about one problem."""
+
+    verdict: Literal["same", "different"]
+
+
+class PassageFact(_Reply):
+    """What one passage reports; ``none`` when it reports no problem."""
+
+    kind: Literal["problem", "request", "question", "none"]
+    severity: Severity
+    problem: Annotated[str, Field(max_length=120)]
+    quote: Annotated[str, Field(max_length=200)]
+    also: Annotated[str, Field(max_length=120)]
+
+
+class TicketLabel(_Reply):
+    """Where a ticket belongs."""
+
+    category: Literal["bug", "billing", "access", "how-to", "feature request", "other"]
+    urgency: Severity
+    summary: Annotated[str, Field(min_length=3, max_length=160)]
+
+
+def facts_by_label(labels: tuple[str, ...]) -> type[BaseModel]:
+    """A reply with one required fact for each label: no passage is forgotten, none invented."""
+    fields = {label: (PassageFact, ...) for label in labels}
+    return create_model("Facts", __base__=_Reply, **fields)  # type: ignore[call-overload,no-any-return]
+
+
+def points_by_label(labels: tuple[str, ...]) -> type[BaseModel]:
+    """A headline, and one required sentence for each label."""
+    sentence = Annotated[str, Field(min_length=3, max_length=200)]
+    fields = {label: (sentence, ...) for label in labels}
+    return create_model("Points", __base__=_Reply, headline=(sentence, ...), **fields)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,63 @@
+"""What every task knows of its run: whose calls they are, what they may cost, when to try again."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+from uuid import UUID
+
+from prefect import Task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.runtime import flow_run as runtime
+
+from infra.errors import PatternsError
+from infra.llm import Budget, current_run
+
+T = TypeVar("T")
+
+
+@contextmanager
+def charged(budget: Budget | None = None) -> Iterator[Budget]:
+    """Model calls made inside are the current flow run's, and count against its budget.
+
+    A flow that is called by another one spends its caller's budget.
+    """
+    run, context = current_run.get(), FlowRunContext.get()
+    flow_run = context.flow_run.id if context and context.flow_run else None
+    if run.root_run is None and flow_run:
+        run = replace(run, root_run=UUID(runtime.root_flow_run_id), budget=budget or Budget())
+    token = current_run.set(replace(run, flow_run=flow_run))
+    try:
+        yield run.budget
+    finally:
+        current_run.reset(token)
+
+
+@contextmanager
+def charged_to_task() -> Iterator[None]:
+    """Model calls made inside are the current task run's."""
+    context = TaskRunContext.get()
+    task_run = context.task_run.id if context else None
+    token = current_run.set(replace(current_run.get(), task_run=task_run))
+    try:
+        yield
+    finally:
+        current_run.reset(token)
+
+
+async def is_transient(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Prefect's retry condition: only errors after which the same call may succeed."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, PatternsError) and error.transient
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all at once, in order; the first error ends the others and is raised itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from several
+    return [each.result() for each in running]

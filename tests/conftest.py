@@ -56,8 +56,13 @@ def _settings_read_anew() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server_url(request: pytest.FixtureRequest) -> str:
     """A PostgreSQL in which the tests may create databases."""
-    config = request.config
-    return config.stash[_server] or embedded_postgres.ensure_running(config.stash[_home])
+    if given := request.config.stash[_server]:
+        return given
+    url = embedded_postgres.ensure_running(request.config.stash[_home])
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("alter system set fsync = off")  # the session's data may be lost
+        connection.execute("select pg_reload_conf()")
+    return url
 
 
 @pytest.fixture(scope="session")

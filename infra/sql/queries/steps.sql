@@ -1,0 +1,11 @@
+-- name: read_step
+select result, result_sha256,
+    result_sha256 = encode(sha256(convert_to(result::text, 'UTF8')), 'hex') as intact
+from patterns.steps
+where root_run = %(root_run)s and key = %(key)s
+
+-- name: keep_step
+insert into patterns.steps (root_run, key, result, result_sha256)
+select %(root_run)s, %(key)s, made, encode(sha256(convert_to(made::text, 'UTF8')), 'hex')
+from (values (%(result)s::jsonb)) as step (made)
+on conflict do nothing

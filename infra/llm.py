@@ -36,13 +36,13 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
-from infra.notices import notice
-from infra.postgres import fetch, transaction
-from infra.providers import Message, RawReply, price_of, send
+from infra.notices import notice, stop_listening
+from infra.postgres import close_pool, fetch
+from infra.providers import Message, RawReply, price_of, send, storable
 from infra.slots import HEARTBEAT, HOLDER, LEASE, Slots, wait_for_rate
-from infra.sql import queries
 
 TRIES = 6  # of one request while the endpoint fails
+TRIES_AT_FIRST = 3  # while it has never answered: then it is rather a wrong setting than a fault
 LONGEST_PAUSE = 60.0  # seconds between two tries
 REASKS = 2  # of a reply that does not fit its schema
 _POLL = 2.0  # seconds, beneath LISTEN, while another holder works on the same request
@@ -73,10 +73,10 @@ class Request:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """What the model is asked, as JSON; PostgreSQL's text holds neither NUL nor surrogates."""
+        """What the model is asked, as JSON."""
         return {
             "model": self.model,
-            "messages": [[m.role, _storable(m.content)] for m in self.messages],
+            "messages": [[m.role, m.content] for m in self.messages],
             "schema": self.schema,
             "max_tokens": self.max_tokens,
             "attempt": self.attempt,
@@ -230,7 +230,7 @@ async def _ask(request: Request, door: "_Door", started: float) -> Reply:
             again = f"That reply does not fit: {fault}. Answer again with JSON that fits."
             messages = (*messages, Message("assistant", raw.text), Message("user", again))
         else:
-            kept = {"reply": Jsonb({"text": _storable(raw.text)}), **_row(request, raw)}
+            kept = {"reply": Jsonb({"text": storable(raw.text)}), **_row(request, raw)}
             await fetch("keep_reply", kept)
             return Reply(
                 text=raw.text,
@@ -261,7 +261,7 @@ async def _ask_until_answered(
             # A busy endpoint that serves our other calls is no broken one: wait without counting.
             served_others = door.answered.get(request.model, 0) > answered_before
             tries += not (isinstance(error, ModelRateLimited) and served_others)
-            if tries >= TRIES:
+            if tries >= (TRIES if request.model in door.answered else TRIES_AT_FIRST):
                 raise
             await asyncio.sleep(_pause(tries, error))
 
@@ -338,10 +338,6 @@ def _pause(tries: int, error: ModelError) -> float:
     return min(LONGEST_PAUSE, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
 
 
-def _storable(text: str) -> str:
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
 class _Door:
     """What one event loop shares: slots, calls in flight and the heartbeat that keeps both."""
 
@@ -381,14 +377,21 @@ class _Door:
             self._held.discard(key)
 
     async def _heartbeat(self) -> None:
-        while self._held:
+        busy = True
+        while busy:
             await asyncio.sleep(HEARTBEAT)
+            busy = bool(self._held)
             # A database that is away for a moment is no reason to stop: leases outlive some beats.
             with suppress(DatabaseError):
                 params = {"keys": list(self._held), "holder": HOLDER, "lease": LEASE}
                 await fetch("renew_calls", params)
                 for slots in self._slots.values():
                     await slots.lease()
+
+    def stop(self) -> None:
+        """End the heartbeat."""
+        if self._beat:
+            self._beat.cancel()
 
 
 _doors: dict[asyncio.AbstractEventLoop, _Door] = {}
@@ -399,6 +402,11 @@ def _door() -> _Door:
 
 
 async def close_door() -> None:
-    """Give back the slots of this process, at its end."""
-    if _doors.pop(asyncio.get_running_loop(), None):
-        await fetch("return_slots", {"holder": HOLDER})
+    """Give back what this loop holds: slots, the listener, the pool. At its end."""
+    door = _doors.pop(asyncio.get_running_loop(), None)
+    if door:
+        door.stop()
+        await stop_listening()
+        with suppress(DatabaseError):  # the leases run out by themselves
+            await fetch("return_slots", {"holder": HOLDER})
+    await close_pool()

@@ -29,6 +29,14 @@ class Message:
     role: str
     content: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", storable(self.content))
+
+
+def storable(text: str) -> str:
+    """The text without what neither JSON in PostgreSQL nor UTF-8 holds: NUL, half a surrogate."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
 
 @dataclass(frozen=True)
 class RawReply:

@@ -86,6 +86,7 @@ class ScriptedEndpoint:
         self.answered: list[Body] = []
         self.most_at_once = 0
         self._now = 0
+        self._closed = False
         self._seen: dict[str, int] = {}
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -99,10 +100,13 @@ class ScriptedEndpoint:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True  # a kept-alive connection must not answer for a later endpoint
         self._server.shutdown()
         self._server.server_close()
 
     def take(self, body: Body) -> str | Said | Fault:
+        if self._closed:
+            return Fault(dropped=True)
         key = json.dumps(body, sort_keys=True)
         with self._lock:
             n = self._seen[key] = self._seen.get(key, 0) + 1
@@ -129,7 +133,10 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802 - the name that http.server wants
+        def do_GET(self) -> None:
+            self._send(200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]}, {})
+
+        def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             said = endpoint.take(body)
             match said:

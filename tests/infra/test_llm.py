@@ -1,0 +1,325 @@
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from uuid import uuid4
+
+import psycopg
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from infra import llm
+from infra.errors import (
+    BudgetSpent,
+    ContextOverflow,
+    DatabaseError,
+    ModelRateLimited,
+    ModelRefused,
+    ModelRejected,
+    ModelUnavailable,
+    ReplyMalformed,
+    ReplyTruncated,
+)
+from infra.llm import Budget, Request, RunContext, complete, current_run
+from infra.postgres import fetch
+from infra.providers import Message
+from infra.settings import get_settings
+from tests.endpoint import Fault, Said, ScriptedEndpoint
+
+PAUSE = llm._pause  # before the fixture replaces it
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+class Colour(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str
+
+
+def question(text: str = "Which colour?", **changes: object) -> Request:
+    asked = {
+        "prompt": "test",
+        "version": "v1",
+        "model": "openai:scripted",
+        "messages": (Message("user", text),),
+    }
+    return Request(**(asked | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm, "_pause", lambda tries, error: 0.0)
+
+
+async def ledger(url: str) -> list[tuple[object, ...]]:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        rows = await connection.execute(
+            "select served_by, error, prompt_tokens > 0 from patterns.ledger order by id"
+        )
+        return await rows.fetchall()
+
+
+async def test_a_reply_is_asked_for_once_and_then_found(
+    endpoint: ScriptedEndpoint, database: str
+) -> None:
+    endpoint.answer = lambda body, n: "green"
+    first, second = await complete(question()), await complete(question())
+    assert (first.text, first.served_by) == ("green", "model")
+    assert (second.text, second.served_by, second.cost_usd) == ("green", "exact", 0)
+    assert len(endpoint.calls) == 1
+    assert await ledger(database) == [("model", None, True), ("exact", None, False)]
+
+
+async def test_a_hit_names_the_run_that_paid_for_it(endpoint: ScriptedEndpoint) -> None:
+    payer = uuid4()
+    token = current_run.set(RunContext(root_run=payer))
+    await complete(question())
+    current_run.reset(token)
+    assert (await complete(question())).paid_by == payer
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "openai:other"},
+        {"messages": (Message("user", "Which shade?"),)},
+        {"messages": (Message("system", "Which colour?"),)},
+        {"fills": Colour},
+        {"max_tokens": 7},
+        {"attempt": 1},
+    ],
+)
+def test_whatever_changes_the_reply_changes_the_key(changes: dict[str, object]) -> None:
+    assert question(**changes).key != question().key
+
+
+def test_who_asks_does_not_change_the_key() -> None:
+    assert question(prompt="other", version="v2", sources=("a",)).key == question().key
+
+
+async def test_a_hundred_equal_requests_at_once_make_one_call(endpoint: ScriptedEndpoint) -> None:
+    endpoint.latency = 0.2
+    replies = await asyncio.gather(*(complete(question()) for _ in range(100)))
+    assert len({reply.text for reply in replies}) == 1
+    assert len(endpoint.calls) == 1
+
+
+async def test_calls_in_flight_stay_within_the_slots(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_CHAT_SLOTS", "5")
+    get_settings.cache_clear()
+    endpoint.latency = 0.05
+    await asyncio.gather(*(complete(question(f"number {n}")) for n in range(40)))
+    assert len(endpoint.calls) == 40
+    assert 2 <= endpoint.most_at_once <= 5
+
+
+async def test_a_structured_reply_is_validated(endpoint: ScriptedEndpoint) -> None:
+    endpoint.answer = lambda body, n: '{"name": "green"}'
+    reply = await complete(question(fills=Colour))
+    assert reply.value == Colour(name="green")
+    [body] = endpoint.calls
+    assert body["response_format"]["json_schema"]["schema"] == Colour.model_json_schema()
+    assert (await complete(question(fills=Colour))).value == Colour(name="green")
+
+
+async def test_a_reply_that_does_not_fit_is_asked_for_again_with_the_error(
+    endpoint: ScriptedEndpoint, database: str
+) -> None:
+    replies = iter(["nonsense", '{"colour": 1}', '{"name": "green"}'])
+    endpoint.answer = lambda body, n: next(replies)
+    reply = await complete(question(fills=Colour))
+    assert reply.value == Colour(name="green")
+    last = endpoint.calls[-1]["messages"]
+    assert [m["role"] for m in last] == ["user", "assistant", "user", "assistant", "user"]
+    assert "name: Field required" in last[-1]["content"]
+    used = [error for _, error, _ in await ledger(database)]
+    assert used == ["ReplyMalformed", "ReplyMalformed", None]
+
+
+async def test_a_reply_that_never_fits_is_an_error_after_three(endpoint: ScriptedEndpoint) -> None:
+    endpoint.answer = lambda body, n: "nonsense"
+    with pytest.raises(ReplyMalformed, match="3 times"):
+        await complete(question(fills=Colour))
+    assert len(endpoint.calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (Said("gre", "length"), ReplyTruncated),
+        (Said("", "content_filter"), ModelRefused),
+        (Fault(400, code="context_length_exceeded", message="maximum context"), ContextOverflow),
+        (Fault(401, message="bad key"), ModelRejected),
+        (Fault(404, message="no such model"), ModelRejected),
+        (Fault(400, message="temperature"), ModelRejected),
+    ],
+)
+async def test_what_trying_again_cannot_mend_is_tried_once(
+    endpoint: ScriptedEndpoint, said: Said | Fault, error: type[Exception], database: str
+) -> None:
+    endpoint.answer = lambda body, n: said
+    with pytest.raises(error):
+        await complete(question())
+    assert len(endpoint.calls) == 1
+    assert [row[1] for row in await ledger(database)] == [error.__name__]
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(500), Fault(503), Fault(429, {"Retry-After": "1"}), Fault(dropped=True)]
+)
+async def test_a_passing_fault_is_tried_again(endpoint: ScriptedEndpoint, fault: Fault) -> None:
+    endpoint.answer = lambda body, n: fault if n < 3 else "green"
+    assert (await complete(question())).text == "green"
+    assert len(endpoint.calls) == 3
+
+
+async def test_a_body_that_is_no_json_is_a_passing_fault(endpoint: ScriptedEndpoint) -> None:
+    endpoint.answer = lambda body, n: Fault(200) if n == 1 else "green"
+    assert (await complete(question())).text == "green"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [(Fault(500), ModelUnavailable), (Fault(429), ModelRateLimited)]
+)
+async def test_an_endpoint_that_never_answered_is_given_up_soon(
+    endpoint: ScriptedEndpoint, fault: Fault, error: type[Exception]
+) -> None:
+    endpoint.answer = lambda body, n: fault
+    with pytest.raises(error):
+        await complete(question())
+    assert len(endpoint.calls) == llm.TRIES_AT_FIRST
+
+
+async def test_a_busy_endpoint_that_serves_others_is_not_given_up(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llm, "_pause", lambda tries, error: 0.02)
+
+    def answer(body: dict[str, object], n: int) -> str | Fault:
+        return Fault(429) if "patient" in json.dumps(body) and n < 12 else "green"
+
+    endpoint.answer = answer
+    endpoint.latency = 0.02
+
+    async def others() -> None:
+        for n in range(60):
+            await complete(question(f"number {n}"))
+
+    reply, _ = await asyncio.gather(complete(question("patient")), others())
+    assert reply.text == "green"
+
+
+def test_the_pause_is_what_the_server_asks_for() -> None:
+    pause = PAUSE(1, ModelRateLimited("busy", retry_after=7))
+    assert 7 <= pause <= 7 * 1.2
+    assert PAUSE(1, ModelRateLimited("busy", retry_after=7000)) <= 72
+    assert PAUSE(20, ModelUnavailable("gone")) <= llm.LONGEST_PAUSE
+
+
+async def test_a_failed_call_leaves_its_place_to_the_next(endpoint: ScriptedEndpoint) -> None:
+    endpoint.answer = lambda body, n: Fault(401) if n == 1 else "green"
+    with pytest.raises(ModelRejected):
+        await complete(question())
+    assert (await complete(question())).text == "green"
+
+
+async def test_a_cancelled_call_leaves_its_place_to_the_next(endpoint: ScriptedEndpoint) -> None:
+    endpoint.latency = 0.3
+    first = asyncio.create_task(complete(question()))
+    await asyncio.sleep(0.15)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (await complete(question())).served_by == "model"
+
+
+async def test_a_killed_holder_loses_its_place_when_the_lease_ends(
+    endpoint: ScriptedEndpoint,
+) -> None:
+    await fetch(
+        "claim_call",
+        {
+            "key": question().key,
+            "model": "m",
+            "prompt": "p",
+            "version": "v",
+            "request": psycopg.types.json.Jsonb({}),
+            "sources": [],
+            "holder": uuid4(),
+            "lease": 1.0,
+        },
+    )
+    started = time.monotonic()
+    assert (await complete(question())).served_by == "model"
+    assert time.monotonic() - started >= 0.9
+
+
+async def test_processes_share_one_call(endpoint: ScriptedEndpoint, database: str) -> None:
+    endpoint.latency = 1.0
+    program = (
+        "import asyncio; from tests.infra.test_llm import question; from infra.llm import complete;"
+        "print(asyncio.run(complete(question())).text)"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [await asyncio.to_thread(lambda p=p: p.communicate()[0]) for p in running]
+    assert len(set(said)) == 1
+    assert said[0].strip()
+    assert len(endpoint.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("budget", "calls"),
+    [(Budget(max_calls=2), 2), (Budget(max_tokens=1), 1), (Budget(max_cost=1e-9), 1)],
+)
+async def test_a_run_stops_when_its_budget_is_spent(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch, budget: Budget, calls: int
+) -> None:
+    monkeypatch.setenv("PATTERNS_PRICES", '{"openai:scripted": [1, 1]}')
+    get_settings.cache_clear()
+    token = current_run.set(RunContext(budget=budget))
+    try:
+        for n in range(calls):
+            await complete(question(f"number {n}"))
+        with pytest.raises(BudgetSpent, match="is spent"):
+            await complete(question("one more"))
+        assert (await complete(question("number 0"))).served_by == "exact"
+    finally:
+        current_run.reset(token)
+    assert len(endpoint.calls) == calls
+
+
+async def test_a_limit_of_money_wants_a_known_price(endpoint: ScriptedEndpoint) -> None:
+    token = current_run.set(RunContext(budget=Budget(max_cost=1.0)))
+    with pytest.raises(BudgetSpent, match="PATTERNS_PRICES"):
+        await complete(question())
+    current_run.reset(token)
+    assert endpoint.calls == []
+
+
+async def test_an_unknown_price_is_unknown_and_not_nothing(endpoint: ScriptedEndpoint) -> None:
+    assert (await complete(question())).cost_usd is None
+    [row] = await fetch("run_totals", {"root_run": None})
+    assert row["cost_usd"] is None or row["model_calls"] == 0
+
+
+async def test_text_that_postgresql_cannot_hold_is_asked_and_kept(
+    endpoint: ScriptedEndpoint,
+) -> None:
+    odd = question("NUL \0 and half a pair \ud800")
+    assert (await complete(odd)).served_by == "model"
+    assert (await complete(odd)).served_by == "exact"
+
+
+async def test_a_damaged_stored_reply_is_named(endpoint: ScriptedEndpoint, database: str) -> None:
+    endpoint.answer = lambda body, n: '{"name": "green"}'
+    await complete(question(fills=Colour))
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        await connection.execute("update patterns.calls set reply = '{\"text\": \"gre\"}'")
+    with pytest.raises(DatabaseError, match="damaged"):
+        await complete(question(fills=Colour))

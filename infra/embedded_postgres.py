@@ -105,8 +105,8 @@ def _address(home: Path) -> str:
 
 
 def _start(home: Path) -> int:
-    programs = assets.ensure_asset(_ASSET)
     private_directory(home)
+    programs = assets.ensure_asset(_ASSET)
     with exclusive(home / "services" / "postgres.init.lock") as lock:
         account = account_for(_folder(home) / "data")
         folder = reachable_folder(home / "postgres", account)

@@ -1,46 +1,40 @@
-"""The only door to PostgreSQL: one pool a process, migrations, errors translated once."""
+"""The only door to PostgreSQL: one pool a process, and what runs in it.
+
+The pool belongs to the running event loop and ends with it. Before it opens, the embedded server
+is started where it is the one in use, and the schema is brought up to date.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from importlib.resources import files
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from pgvector.psycopg import register_vector_async
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from infra.connection import checked_url, parameters, translated
 from infra.embedded_postgres import ensure_running
-from infra.errors import DatabaseError, DatabaseUnavailable
+from infra.schema import migrate
 from infra.settings import get_settings
 from infra.sql import queries
 
 Connection = psycopg.AsyncConnection[DictRow]
+_Pool = AsyncConnectionPool[Connection]
 
-_MIGRATION_LOCK = 7235  # any number, the same in every process
-_pools: dict[asyncio.AbstractEventLoop, AsyncConnectionPool[Connection]] = {}
-_opening = asyncio.Lock()
+_pools: dict[asyncio.AbstractEventLoop, tuple[_Pool, AsyncGenerator[None]]] = {}
+_opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 def database_url() -> str:
-    """The user's PostgreSQL, or the embedded one, started when it is down."""
+    """The user's PostgreSQL, or the embedded one, started when it is down. Blocks."""
     given = get_settings().database_url
-    return given.get_secret_value() if given else ensure_running(get_settings().home)
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn psycopg's errors into ours: this is the border."""
-    try:
-        yield
-    except (psycopg.OperationalError, PoolTimeout) as error:
-        raise DatabaseUnavailable(
-            f"PostgreSQL does not answer: {_first_line(error)}. "
-            "See `patterns doctor`; PATTERNS_DATABASE_URL names the server."
-        ) from error
-    except psycopg.Error as error:
-        raise DatabaseError(f"PostgreSQL refused a statement: {_first_line(error)}.") from error
+    if given is None:
+        return ensure_running(get_settings().home)
+    return checked_url(given.get_secret_value(), "PATTERNS_DATABASE_URL")
 
 
 @asynccontextmanager
@@ -48,8 +42,12 @@ async def transaction() -> AsyncIterator[Connection]:
     """A connection of the process's pool, in one transaction. Rows are dicts."""
     pool = await _pool()
     with translated():
-        async with pool.connection() as connection, connection.transaction():
-            yield connection
+        try:
+            async with pool.connection() as connection, connection.transaction():
+                yield connection
+        except PoolTimeout:
+            await asyncio.to_thread(_probe)  # raises the reason, which the pool only logs
+            raise
 
 
 async def fetch(name: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> list[dict[str, Any]]:
@@ -60,80 +58,63 @@ async def fetch(name: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> li
 
 
 async def close_pool() -> None:
-    """Close this loop's pool, when there is one."""
-    pool = _pools.pop(asyncio.get_running_loop(), None)
-    if pool:
+    """Close this loop's pool, when there is one, before the loop ends."""
+    pool, lifetime = _pools.pop(asyncio.get_running_loop(), (None, None))
+    if pool and lifetime:
         await pool.close()
+        await lifetime.aclose()
 
 
-def migrate(url: str) -> None:
-    """Bring the schema up to date, under an advisory lock: many processes may call at once."""
-    with translated(), psycopg.connect(url, autocommit=True) as connection:
-        if _revision(connection) == _head():
-            return
-        connection.execute("select pg_advisory_lock(%s)", [_MIGRATION_LOCK])
-        connection.execute("create extension if not exists vector with schema public")
-        connection.execute("create schema if not exists patterns")
-        if _revision(connection) != _head():
-            _upgrade(url)
-
-
-async def _pool() -> AsyncConnectionPool[Connection]:
+async def _pool() -> _Pool:
     loop = asyncio.get_running_loop()
-    if loop in _pools:
-        return _pools[loop]
-    async with _opening:
-        if loop not in _pools:
-            url = await asyncio.to_thread(database_url)
-            await asyncio.to_thread(migrate, url)
-            pool = AsyncConnectionPool(
-                url,
-                connection_class=Connection,
-                kwargs={"row_factory": dict_row},
-                min_size=1,
-                max_size=get_settings().database_connections,
-                configure=_configure,
-                check=AsyncConnectionPool.check_connection,
-                timeout=30,
-                open=False,
-            )
-            await pool.open()
-            _pools[loop] = pool
-    return _pools[loop]
+    if loop not in _pools:
+        async with _opening.setdefault(loop, asyncio.Lock()):
+            if loop not in _pools:
+                pool = await _opened()
+                lifetime = _until_the_loop_ends(loop, pool)
+                await anext(lifetime)
+                _pools[loop] = pool, lifetime
+    return _pools[loop][0]
+
+
+async def _opened() -> _Pool:
+    await asyncio.to_thread(lambda: migrate(database_url()))
+    pool = AsyncConnectionPool(
+        _conninfo,
+        connection_class=Connection,
+        kwargs={"row_factory": dict_row},
+        min_size=1,
+        max_size=get_settings().database_connections,
+        configure=_configure,
+        check=AsyncConnectionPool.check_connection,
+        timeout=30,
+        open=False,
+    )
+    await pool.open()
+    return pool
+
+
+async def _until_the_loop_ends(
+    loop: asyncio.AbstractEventLoop, pool: _Pool
+) -> AsyncGenerator[None]:
+    """A loop that ends closes its asynchronous generators, after it has cancelled its tasks, and
+    with them the pool's workers: what is left to do is to close the idle connections."""
+    try:
+        yield
+    finally:
+        if _pools.pop(loop, None):
+            await pool.drain()
+
+
+async def _conninfo() -> str:
+    # Asked for with each new connection: an embedded server that was killed is started again.
+    return await asyncio.to_thread(lambda: make_conninfo(**parameters(database_url())))
+
+
+def _probe() -> None:
+    psycopg.connect(**parameters(database_url())).close()
 
 
 async def _configure(connection: Connection) -> None:
     await register_vector_async(connection)
     await connection.commit()
-
-
-def _head() -> str:
-    versions = files("infra.sql").joinpath("migrations/versions").iterdir()
-    return max(file.name for file in versions if file.name.endswith(".sql")).split("_")[0]
-
-
-def _revision(connection: psycopg.Connection[Any]) -> str | None:
-    exists = connection.execute("select to_regclass('patterns.alembic_version')").fetchone()
-    if not exists or exists[0] is None:
-        return None
-    row = connection.execute("select version_num from patterns.alembic_version").fetchone()
-    return row[0] if row else None
-
-
-def _upgrade(url: str) -> None:
-    # Imported here: only a process that finds an old schema pays for it.
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-
-    config = Config()
-    config.set_main_option("script_location", str(files("infra.sql").joinpath("migrations")))
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    engine.dispose()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")

@@ -1,0 +1,163 @@
+"""Corpora kept in PostgreSQL: they grow, and a worker that shares no disk reads them by name."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict
+
+from infra.errors import InputError
+from infra.postgres import Connection, fetch, transaction
+from infra.sql import queries
+from tasks.columns import Columns
+from tasks.runs import is_transient
+from tasks.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tasks.corpus import Corpus
+
+_NAME = re.compile(r"[\w.-]{1,100}")
+
+
+class Addition(BaseModel):
+    """What adding records to a kept corpus did, in records."""
+
+    model_config = ConfigDict(frozen=True)
+
+    added: int
+    changed: int
+    unchanged: int
+
+
+class KeptCorpus(BaseModel):
+    """A kept corpus at a glance. Times are UTC, None when no record has one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    records: int
+    group_by: str | None
+    first_at: datetime | None
+    last_at: datetime | None
+    created_at: datetime
+
+
+async def add_records(name: str, corpus: "Corpus") -> Addition:
+    """Add a corpus' records to the one kept under a name, which is made when it is new.
+
+    A record whose id is there replaces it. All is written, or nothing.
+
+    Raises InputError for a name that cannot be one, or another grouping than the kept corpus has.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"'{name}' cannot name a corpus: use letters, digits, '.', '_' and '-', at most 100."
+        )
+    group_by = corpus.columns.group_by
+    async with transaction() as connection:
+        kept = await _one(connection, "open_corpus", {"name": name, "group_by": group_by})
+        if kept["group_by"] != group_by:
+            raise InputError(
+                f"The corpus {name} is grouped by the column '{kept['group_by']}'. "
+                "Add records with the same --group-by."
+            )
+        await connection.execute(queries()["make_incoming_records"])
+        await _copy(connection, corpus.records)
+        written = await _one(connection, "upsert_incoming_records", {"corpus_id": kept["id"]})
+    unchanged = len(corpus.records) - written["added"] - written["changed"]
+    return Addition(**written, unchanged=unchanged)
+
+
+async def list_corpora() -> list[KeptCorpus]:
+    """The kept corpora, by name."""
+    return [KeptCorpus(**row) for row in await fetch("list_corpora")]
+
+
+async def read_records(name: str, since: datetime | None = None) -> tuple["pd.DataFrame", Columns]:
+    """A kept corpus' records, in no order, as `tasks.corpus.Corpus` has them, and its columns.
+
+    With ``since``, those that happened at or after it. Raises InputError for an unknown name.
+    """
+    import pandas as pd
+
+    async with transaction() as connection:
+        kept = await _find(connection, name)
+        place = {"corpus_id": kept["id"], "since": since}
+        cursor = await connection.execute(queries()["read_corpus_records"], place)
+        rows = await cursor.fetchall()
+    table = pd.DataFrame(rows, columns=["id", "text", "happened_at", "group", "kind"], dtype=object)
+    records = table.astype(
+        {"id": "str", "text": "str", "happened_at": "datetime64[us, UTC]", "kind": "str"}
+    )
+    columns = Columns(id="id", text=("text",), time="happened_at", group_by=kept["group_by"])
+    return records, columns
+
+
+async def remove_records(name: str, ids: Sequence[str]) -> list[str]:
+    """Remove records from a kept corpus; the ids of those that were there, sorted.
+
+    Raises InputError for an unknown name.
+    """
+    async with transaction() as connection:
+        kept = await _find(connection, name)
+        place = {"corpus_id": kept["id"], "ids": list(ids)}
+        cursor = await connection.execute(queries()["remove_corpus_records"], place)
+        return sorted(row["id"] for row in await cursor.fetchall())
+
+
+async def remove_corpus(name: str) -> None:
+    """Remove a kept corpus with its records. Raises InputError for an unknown name."""
+    async with transaction() as connection:
+        kept = await _find(connection, name)
+        await connection.execute(queries()["remove_corpus"], {"corpus_id": kept["id"]})
+
+
+@task(
+    name="keep records",
+    retries=3,
+    retry_delay_seconds=[1, 5, 15],
+    retry_condition_fn=is_transient,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def keep(name: str, corpus: "Corpus") -> Addition:
+    """`add_records` as a task."""
+    return await add_records(name, corpus)
+
+
+async def _find(connection: Connection, name: str) -> dict[str, Any]:
+    cursor = await connection.execute(queries()["find_corpus"], {"name": name})
+    if row := await cursor.fetchone():
+        return row
+    cursor = await connection.execute(queries()["list_corpora"])
+    names = [row["name"] for row in await cursor.fetchall()]
+    raise InputError(
+        f"There is no corpus '{name}'.{did_you_mean(name, names)} `patterns corpus list` shows "
+        "those there are; `patterns corpus add FILE NAME` makes one."
+    )
+
+
+async def _one(connection: Connection, name: str, params: dict[str, Any]) -> dict[str, Any]:
+    (row,) = await (await connection.execute(queries()[name], params)).fetchall()
+    return row
+
+
+async def _copy(connection: Connection, records: "pd.DataFrame") -> None:
+    times = records["happened_at"]
+    rows = zip(
+        records["id"],
+        times.astype(object).where(times.notna(), None),
+        records["text"],
+        records["group"],
+        records["kind"],
+        strict=True,
+    )
+    async with connection.cursor().copy(queries()["copy_incoming_records"]) as copy:
+        copy.set_types(["text", "timestamptz", "text", "text", "text"])
+        for row in rows:
+            await copy.write_row(row)

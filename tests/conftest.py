@@ -19,8 +19,9 @@ from platformdirs import user_cache_path
 from psycopg import sql
 
 from infra import embedded_postgres
-from infra.postgres import close_pool, migrate
+from infra.schema import migrate
 from infra.settings import get_settings
+from tests.endpoint import ScriptedEndpoint
 
 _home = pytest.StashKey[Path]()
 _server = pytest.StashKey[str | None]()
@@ -93,9 +94,22 @@ async def database(server_url: str, template: str) -> AsyncIterator[str]:
         patch.setenv("PATTERNS_DATABASE_URL", _renamed(server_url, name))
         get_settings.cache_clear()
         yield _renamed(server_url, name)
-        await close_pool()
+        from infra.llm import close_door  # brings LangChain along: not for tests without a database
+
+        await close_door()
     get_settings.cache_clear()
     _execute(server_url, "drop database {} with (force)", name)
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedEndpoint]:
+    """A scripted model that every role speaks to; a test may replace its ``answer``."""
+    with ScriptedEndpoint() as scripted:
+        monkeypatch.setenv("PATTERNS_CHAT_MODEL", "openai:scripted")
+        monkeypatch.setenv("PATTERNS_CHAT_BASE_URL", scripted.base_url)
+        get_settings.cache_clear()
+        yield scripted
+    get_settings.cache_clear()
 
 
 def _execute(url: str, statement: sql.LiteralString, *names: str) -> None:

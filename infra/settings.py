@@ -39,6 +39,11 @@ class Settings(BaseSettings):
         4, ge=1, le=64, description="Most database connections of one process."
     )
 
+    source_database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL that SQL sources are read from. Unset: the project's own.",
+    )
+
     chat_model: str = Field(
         LOCAL_CHAT_MODEL,
         pattern=r"^[a-z_]+:.+$",

@@ -108,6 +108,12 @@ def stop_service(
     return True
 
 
+def port_of(home: Path, name: str) -> int | None:
+    """The port that the service has, or had when it ran last."""
+    file = _file(home, name, "port")
+    return int(file.read_text()) if file.exists() else None
+
+
 def log_of(home: Path, name: str) -> Path:
     """Where the service writes its output; the log of the start before is beside it (.1)."""
     return _file(home, name, "log")
@@ -147,10 +153,10 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    try:
+    with writing(path.parent):
+        if not path.exists():
+            return False
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -2,7 +2,10 @@
 
 import re
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What can begin markup inside a line, and what only at its start; words keep their punctuation.
+_MARKUP = re.compile(r"([\\`*_\[\]<>&|~@]|:(?=\S)|(?<=www)\.)", re.IGNORECASE)
+_MARKER = re.compile(r"^(\d*)([#=+.)-])", re.MULTILINE)
+_TRAILING = re.compile(r"[^\S\n]+$", re.MULTILINE)
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
@@ -11,7 +14,9 @@ def escaped(text: str) -> str:
 
     Line breaks stay. One or several paragraphs come out, never a part of a table.
     """
-    literal = _PUNCTUATION.sub(r"\\\1", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    literal = _MARKUP.sub(r"\\\1", _TRAILING.sub("", text).rstrip())
+    literal = _MARKER.sub(r"\1\\\2", literal)
     literal = _INDENT.sub(lambda indent: "\N{NO-BREAK SPACE}" * len(indent[0]), literal)
     return re.sub(r"(?<!\n)\n(?!\n)", "\\\\\n", literal)
 

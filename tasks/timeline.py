@@ -64,5 +64,14 @@ def period_starts(report: Report) -> tuple[date, ...]:
     return tuple(starts)
 
 
+def series(report: Report) -> dict[str | None, list[int]]:
+    """Tickets in each period from first to last, by finding; None is the whole corpus."""
+    place = {start: index for index, start in enumerate(period_starts(report))}
+    counts: dict[str | None, list[int]] = {}
+    for point in report.timeline:
+        counts.setdefault(point.finding, [0] * len(place))[place[point.start]] += point.tickets
+    return counts
+
+
 def _points(finding: str | None, starts: Iterable[date]) -> list[TimelinePoint]:
     return [TimelinePoint(start, finding, n) for start, n in sorted(Counter(starts).items())]

@@ -1,0 +1,204 @@
+"""The report as Markdown: a whole one for a file, and a short one for Prefect's UI.
+
+HTML inside Markdown is rendered there, so text of tickets and models is escaped, and the only
+pictures are our own, which hold numbers, dates and finding ids, never words of others.
+"""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+
+from tasks.findings import Finding, Report, Section
+from tasks.markdown import escaped
+from tasks.report_page import clean, clip, reasons
+from tasks.timeline import period_starts, series
+
+ACCENT = "#1a5c78"
+_LEVELS = "▁▂▃▄▅▆▇█"
+_THEMES_IN_ARTIFACT = 30
+_SYNTHESIS_IN_ARTIFACT = 20_000  # characters; an artifact must stay under 1 MB
+_TICKETS_IN_FILE = 50
+
+
+def markdown_report(report: Report) -> str:
+    """The whole report; of long lists the beginning, and how much more there is."""
+    nodes = {f.id: f for f in report.findings} | {s.id: s for s in report.sections}
+    blocks = [*_opening(report, len(report.synthesis)), *_ranking(report, len(report.themes))]
+    if report.sections:
+        blocks += ["## Findings and their evidence", *_branch(report.sections[-1], nodes, 3)]
+    if report.groups:
+        blocks += [f"## By {_line(report.group_by or '')}", _cross_table(report)]
+        blocks += [
+            block
+            for group in report.groups
+            if group.text
+            for block in (f"### {_line(group.group)}", _paragraphs(group.text))
+        ]
+    if report.rare:
+        blocks += ["## Rare findings", *(block for f in report.rare for block in _finding(f))]
+    for number, (reason, tickets) in enumerate(reasons(report)):
+        blocks += ["## Unassigned"] * (number == 0)
+        blocks += [f"**{_line(reason)}** ({len(tickets):,})", _tickets(tickets, "report.json")]
+    return "\n\n".join([*blocks, *_making(report)]) + "\n"
+
+
+def markdown_artifact(report: Report) -> str:
+    """What a person wants to read on the run's page; under 1 MB whatever the report."""
+    blocks = _opening(report, _SYNTHESIS_IN_ARTIFACT)
+    if picture := _plot(report):
+        blocks.append(f"![Tickets over time, and by theme](data:image/png;base64,{picture})")
+    blocks += _ranking(report, _THEMES_IN_ARTIFACT)
+    if report.figures.report:
+        blocks.append(f"Full report, with the evidence: {_line(clip(report.figures.report, 4096))}")
+    return "\n\n".join([*blocks, *_making(report)]) + "\n"
+
+
+def _opening(report: Report, length: int) -> list[str]:
+    figures = report.figures
+    why = ", ".join(f"{_line(why, 120)} ({len(t):,})" for why, t in reasons(report)[:4])
+    name = PurePath(report.source).name or report.source
+    return [
+        f"# What {_count(figures.tickets)} of {_line(name, 300)} say",
+        f"{report.made_at:%Y-%m-%d %H:%M} {report.made_at.tzname()}",
+        _paragraphs(clip(report.synthesis, length)) or "No theme was found.",
+        f"{figures.covered:,} of {_count(figures.tickets)} are under {len(report.themes):,} themes "
+        f"or {len(report.rare):,} rare findings; {figures.unassigned:,} unassigned"
+        + (f": {why}." if why else "."),
+    ]
+
+
+def _ranking(report: Report, shown: int) -> list[str]:
+    ranked = sorted(report.themes, key=lambda f: (-f.count, int(f.id[1:])))
+    if not ranked:
+        return []
+    counts = series(report)
+    rows = [
+        [
+            finding.id,
+            _line(finding.title, 160),
+            f"{finding.count:,}",
+            f"{finding.count / report.figures.tickets:.1%}",
+            _sparkline(counts.get(finding.id, [])),
+            finding.severity or "",
+        ]
+        for finding in ranked[:shown]
+    ]
+    head = ["", "Theme", "Tickets", "Share", f"By {report.period}", "Severity"]
+    more = [f"And {len(ranked) - shown:,} more themes."] if len(ranked) > shown else []
+    return ["## Themes", _table(head, "llrrll", rows), *more]
+
+
+def _branch(section: Section, nodes: dict[str, Finding | Section], depth: int) -> list[str]:
+    blocks = []
+    for child in section.children:
+        node = nodes[child]
+        if isinstance(node, Finding):
+            blocks += _finding(node)
+        else:
+            size = _count(node.ticket_count)
+            blocks.append(f"{'#' * min(depth, 6)} {_line(node.title)} ({size}) [{node.id}]")
+            blocks += [_paragraphs(node.detail)] if node.detail else []
+            blocks += _branch(node, nodes, depth + 1)
+    return blocks
+
+
+def _finding(finding: Finding) -> list[str]:
+    severity = f", {finding.severity}" if finding.severity else ""
+    return [
+        f"**{_line(finding.title)}** ({_count(finding.count)}{severity}) [{finding.id}]",
+        *([_paragraphs(finding.detail)] if finding.detail else []),
+        *(f"> {_line(q.text, 400)} — {_line(q.ticket)}" for q in finding.quotes[:4]),
+        _tickets(finding.ticket_ids, "findings.parquet"),
+    ]
+
+
+def _tickets(ids: Sequence[str], file: str) -> str:
+    more = len(ids) - _TICKETS_IN_FILE
+    return (
+        "Tickets: "
+        + ", ".join(_line(ticket, 120) for ticket in ids[:_TICKETS_IN_FILE])
+        + (f", and {more:,} more in `{file}`" if more > 0 else "")
+    )
+
+
+def _cross_table(report: Report) -> str:
+    names = [group.group for group in report.groups]
+    rows = [
+        [_line(f.title, 160), *(f"{f.groups.get(name, 0):,}" for name in names)]
+        for f in report.themes
+    ]
+    head = ["Theme", *(f"{_line(g.group, 60)} ({g.tickets:,})" for g in report.groups)]
+    return _table(head, "l" + "r" * len(names), rows)
+
+
+def _making(report: Report) -> list[str]:
+    f = report.figures
+    cost = "price unknown" if f.cost_usd is None else f"{f.cost_usd:.4f} USD"
+    rows = {
+        "Model": _line(report.chat_model),
+        "Embedder": _line(report.embedder),
+        "Strategy": report.strategy,
+        "Model calls": f"{f.model_calls:,}",
+        "Cache hits": f"{f.cache_hits:,}",
+        "Tokens in, out": f"{f.prompt_tokens:,}, {f.completion_tokens:,}",
+        "Cost": cost,
+        "Time": f"{f.seconds:.1f} s",
+        "Invalid citations dropped": f"{f.invalid_citations:,}",
+    }
+    refit = "The themes were fitted anew: they cannot be compared with earlier ones one by one."
+    return [
+        "## How this was made",
+        _table(["", ""], "lr", [[name, value] for name, value in rows.items()]),
+        *([refit] if report.refitted else []),
+    ]
+
+
+def _table(head: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -> str:
+    rule = ["---:" if side == "r" else "---" for side in alignment]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def _line(text: str, length: int = 300) -> str:
+    """A text on one line that renders to itself, also in a table's cell."""
+    return escaped(clip(" ".join(clean(text).split()), length))
+
+
+def _paragraphs(text: str) -> str:
+    return escaped(clean(text).strip())
+
+
+def _count(tickets: int) -> str:
+    return f"{tickets:,} ticket{'' if tickets == 1 else 's'}"
+
+
+def _sparkline(counts: Sequence[int]) -> str:
+    if len(counts) < 2:
+        return ""
+    return "".join(_LEVELS[n * (len(_LEVELS) - 1) // max(counts)] for n in counts)
+
+
+def _plot(report: Report) -> str | None:
+    """A PNG, base64: tickets over time, and the largest themes by id."""
+    starts, whole = period_starts(report), series(report).get(None, [])
+    ranked = sorted(report.themes, key=lambda f: (f.count, -int(f.id[1:])))[-12:]
+    drawn = [kind for kind, there in (("time", len(whole) > 1), ("themes", ranked)) if there]
+    if not drawn:
+        return None
+    from matplotlib.figure import Figure  # without pyplot: no display, no global state
+
+    figure = Figure(figsize=(4.5 * len(drawn), 3), dpi=110, layout="constrained")
+    for kind, axes in zip(drawn, figure.subplots(1, len(drawn), squeeze=False)[0], strict=True):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+        if kind == "time":
+            axes.bar(range(len(whole)), whole, color=ACCENT)
+            ticks = sorted({0, len(whole) // 2, len(whole) - 1})
+            axes.set_xticks(ticks, [f"{starts[tick]:%Y-%m-%d}" for tick in ticks])
+            axes.set_title(f"Tickets a {report.period}", fontsize=9, loc="left")
+        else:
+            axes.barh([f.id for f in ranked], [f.count for f in ranked], color=ACCENT)
+            axes.set_title("Tickets by theme", fontsize=9, loc="left")
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return base64.b64encode(file.getvalue()).decode()

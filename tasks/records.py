@@ -146,7 +146,7 @@ def _values(table: "pd.DataFrame", name: str) -> list[Any]:
     if isinstance(column.dtype, pd.ArrowDtype):
         values: list[Any] = pa.array(column).to_pylist()
         return values
-    return column.where(column.notna(), None).tolist()
+    return column.astype(object).where(column.notna(), None).tolist()
 
 
 def _written_column(table: "pd.DataFrame", name: str, source: str) -> list[str]:

@@ -129,7 +129,7 @@ def _read_excel(data: bytes, path: Path) -> tuple["pd.DataFrame", list[str]]:
     try:
         with pd.ExcelFile(io.BytesIO(data), engine="openpyxl") as book:
             first, *others = map(str, book.sheet_names)
-            table = book.parse(first, dtype=object, keep_default_na=False, na_filter=False)
+            table = pd.read_excel(book, first, dtype=object, keep_default_na=False, na_filter=False)
     except (BadZipFile, KeyError, ValueError, OSError) as error:
         raise InputError(f"{path} is not an Excel file (.xlsx): {error}. Save it again.") from error
     table.columns = table.columns.map(str)

@@ -46,7 +46,7 @@ order by name
 select id, group_by from patterns.corpora where name = %(name)s
 
 -- name: read_corpus_records
-select id, text, happened_at, group_by, kind
+select id, text, happened_at, group_by as "group", kind
 from patterns.corpus_records
 where corpus_id = %(corpus_id)s
     and (%(since)s::timestamptz is null or happened_at >= %(since)s)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from infra.embeddings import embedder_name
 from infra.postgres import fetch
 from infra.providers import is_local, model_of
 from tasks.corpus import Corpus
@@ -29,26 +30,32 @@ _FACT = ("problem", "severity", "quote", "quote_dropped")
 class Facts:
     """All facts of a corpus, and the records that have none. Opaque to Prefect: it holds text.
 
-    ``table``: record, passage (SHA-256), fact (id by content), problem, severity, quote, in
+    ``strategy``: how they were made. ``table``: record, passage (SHA-256), fact (id by content), problem, severity, quote, in
     canonical order. ``vectors``: float32 (n, d), aligned. ``unassigned``: record id -> reason.
     """
 
-    __slots__ = ("invalid_quotes", "table", "unassigned", "vectors")
+    __slots__ = ("invalid_quotes", "strategy", "table", "unassigned", "vectors")
 
     def __init__(
         self,
+        strategy: Strategy,
         table: "pd.DataFrame",
         vectors: "np.ndarray",
         unassigned: dict[str, str],
         invalid_quotes: int,
     ) -> None:
-        self.table, self.vectors = table, vectors
+        self.strategy, self.table, self.vectors = strategy, table, vectors
         self.unassigned, self.invalid_quotes = unassigned, invalid_quotes
 
 
 def default_strategy() -> Strategy:
     """``embed`` for the embedded chat model, ``read`` for any other."""
     return "embed" if is_local(model_of(load_prompt(PROMPT).model)) else "read"
+
+
+def lineage_of(corpus: str, strategy: Strategy) -> str:
+    """What owns a codebook of themes: a source, a way to make facts, an embedder."""
+    return f"{corpus} | {extractor_of(strategy)} | {embedder_name()}"
 
 
 def extractor_of(strategy: Strategy) -> str:
@@ -79,6 +86,7 @@ async def collect_facts(
     names = ["record", "passage", "fact", "problem", "severity", "quote", "quote_dropped"]
     table = pd.DataFrame(rows, columns=names)
     return Facts(
+        strategy,
         table,
         await vectors(list(table["problem"])),
         _unassigned(corpus, passages, set(table["record"]), reasons),

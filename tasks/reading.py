@@ -44,6 +44,11 @@ class Batch:
     def __init__(self, number: int, packs: list[list[tuple[str, str]]]) -> None:
         self.number, self.packs = number, packs
 
+    @property
+    def size(self) -> int:
+        """Passages in it."""
+        return sum(map(len, self.packs))
+
 
 def packs(passages: Sequence[tuple[str, str, int]], model: str) -> list[list[tuple[str, str]]]:
     """Passages (hash, text, tokens) in packs of (hash, text), each small enough for one call."""
@@ -106,7 +111,9 @@ async def _read_pack(pack: list[tuple[str, str]], following: Progress) -> dict[s
             await following.advance()
             return {pack[0][0]: f"the model could not read it ({type(error).__name__})"}
         middle = len(pack) // 2
-        halves = await together(_read_pack(half, following) for half in (pack[:middle], pack[middle:]))
+        halves = await together(
+            _read_pack(half, following) for half in (pack[:middle], pack[middle:])
+        )
         return halves[0] | halves[1]
     except (ModelUnavailable, ModelRateLimited) as error:
         if following.done == answered_before:
@@ -119,7 +126,9 @@ async def _read_pack(pack: list[tuple[str, str]], following: Progress) -> dict[s
 
 async def _ask(pack: list[tuple[str, str]]) -> dict[str, Any]:
     labels = tuple(f"P{n}" for n in range(1, len(pack) + 1))
-    passages = "\n\n".join(f"[{label}] {text}" for label, (_, text) in zip(labels, pack, strict=True))
+    passages = "\n\n".join(
+        f"[{label}] {text}" for label, (_, text) in zip(labels, pack, strict=True)
+    )
     sources = tuple(sha256 for sha256, _ in pack)
     fills = facts_by_label(labels)
     reply = await ask(PROMPT, {"passages": passages}, fills=fills, sources=sources)
@@ -131,7 +140,12 @@ async def _keep(pack: list[tuple[str, str]], read: dict[str, PassageFact]) -> No
     async with transaction() as connection:
         for sha256, text in pack:
             found, reason = facts_of(text, read[sha256])
-            row = {"passage": sha256, "extractor": extractor, "facts": Jsonb(found), "reason": reason}
+            row = {
+                "passage": sha256,
+                "extractor": extractor,
+                "facts": Jsonb(found),
+                "reason": reason,
+            }
             await connection.execute(queries()["keep_facts"], row)
 
 

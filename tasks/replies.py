@@ -27,6 +27,18 @@ class AreaWording(_Reply):
     detail: Annotated[str, Field(min_length=3, max_length=240)]
 
 
+class Overview(_Reply):
+    """What a whole corpus is about."""
+
+    headline: Annotated[str, Field(min_length=3, max_length=200)]
+
+
+class GroupWording(_Reply):
+    """What one group reports."""
+
+    sentence: Annotated[str, Field(min_length=3, max_length=240)]
+
+
 class Comparison(_Reply):
     """Whether two groups of texts are about one problem."""
 
@@ -57,8 +69,8 @@ def facts_by_label(labels: tuple[str, ...]) -> type[BaseModel]:
     return create_model("Facts", __base__=_Reply, **fields)  # type: ignore[call-overload,no-any-return]
 
 
-def points_by_label(labels: tuple[str, ...]) -> type[BaseModel]:
-    """A headline, and one required sentence for each label."""
+def points_by_label(labels: tuple[str, ...]) -> type[Overview]:
+    """An overview with one required sentence for each label."""
     sentence = Annotated[str, Field(min_length=3, max_length=200)]
     fields = {label: (sentence, ...) for label in labels}
-    return create_model("Points", __base__=_Reply, headline=(sentence, ...), **fields)  # type: ignore[call-overload,no-any-return]
+    return create_model("OverviewByLabel", __base__=Overview, **fields)  # type: ignore[call-overload,no-any-return]

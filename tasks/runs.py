@@ -16,6 +16,8 @@ from infra.errors import PatternsError
 from infra.llm import Budget, current_run
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @contextmanager
@@ -61,3 +63,8 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from several
     return [each.result() for each in running]
+
+
+def merged(parts: Iterable[dict[K, V]]) -> dict[K, V]:
+    """Dicts with keys of their own as one."""
+    return {key: value for part in parts for key, value in part.items()}

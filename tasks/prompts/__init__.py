@@ -41,7 +41,8 @@ _PLACEHOLDER = re.compile(r"\$([a-z_]+)")
 
 
 class Case(BaseModel):
-    """Inputs, and what the reply must then look like: a regular expression for each named field."""
+    """Inputs, and what the reply must then look like: a regular expression, in which case does not
+    count, for each named field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

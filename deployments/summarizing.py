@@ -1,0 +1,161 @@
+"""`patterns summarize` and `patterns corpus`: the main job at the terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deployments.terminal import AsJson, run_async, run_flow, show, tell
+
+if TYPE_CHECKING:
+    from tasks.findings import Figures
+    from tasks.summaries import Plan
+
+corpus = typer.Typer(help="Corpora that are kept in PostgreSQL and grow.", no_args_is_help=True)
+
+Source = Annotated[
+    str,
+    typer.Argument(help="A file, a folder of transcripts, corpus:NAME, sql:FILE or query:SELECT …"),
+]
+IdColumn = Annotated[str | None, typer.Option("--id", help="Column of the ids.")]
+TextColumns = Annotated[list[str] | None, typer.Option("--text", help="Column of the text.")]
+TimeColumn = Annotated[str | None, typer.Option("--time", help="Column of the times.")]
+GroupColumn = Annotated[str | None, typer.Option("--group-by", help="Column to compare by.")]
+
+
+def summarize(
+    source: Source,
+    id_: IdColumn = None,
+    text: TextColumns = None,
+    time: TimeColumn = None,
+    group_by: GroupColumn = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only records from this time on (UTC).")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="read: a model reads every passage; embed: none does.")
+    ] = None,
+    refit: Annotated[bool, typer.Option("--refit", help="Find the themes anew.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would take; call no model.")
+    ] = False,
+    max_cost: Annotated[float | None, typer.Option(help="Most USD that the run may cost.")] = None,
+    max_failed_share: Annotated[
+        float, typer.Option(help="Share of passages and nodes that may fail for good.")
+    ] = 0.0,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Summarize a corpus: themes with counts, quotes and every ticket behind them."""
+    request = {
+        "source": _absolute(source),
+        "columns": {"id": id_, "text": tuple(text or ()), "time": time, "group_by": group_by},
+        "since": since,
+        "strategy": strategy,
+        "refit": refit,
+        "max_cost": max_cost,
+        "max_failed_share": max_failed_share,
+        "out": out.expanduser().absolute() if out else None,
+    }
+    name = "plan_summary" if dry_run else "summarize_corpus"
+    with _bars():
+        result = run_flow(f"flows.recursive_summary.{name}", request=request)
+    text_of = _plan_text if dry_run else _figures_text
+    show(result.model_dump(mode="json"), text_of(result), as_json=as_json)
+
+
+@corpus.command("add")
+def add(
+    source: Source,
+    name: Annotated[str, typer.Argument(help="Name of the kept corpus.")],
+    id_: IdColumn = None,
+    text: TextColumns = None,
+    time: TimeColumn = None,
+    group_by: GroupColumn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a source's records to a kept corpus; a record with a known id replaces it."""
+    from tasks.columns import Columns
+    from tasks.corpus import load_corpus
+    from tasks.kept_corpora import Addition, add_records
+
+    columns = Columns(id=id_, text=tuple(text or ()), time=time, group_by=group_by)
+
+    async def added() -> Addition:
+        return await add_records(name, await load_corpus(source, columns))
+
+    done = run_async(added())
+    words = f"corpus:{name}: {done.added} added, {done.changed} changed, {done.unchanged} unchanged"
+    show(done.model_dump(), words, as_json=as_json)
+
+
+@corpus.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """The kept corpora."""
+    from tasks.kept_corpora import list_corpora
+
+    found = run_async(list_corpora())
+    lines = [f"corpus:{each.name}  {each.records} records" for each in found]
+    result = {"corpora": [each.model_dump(mode="json") for each in found]}
+    show(result, "\n".join(lines) or "No corpus is kept yet.", as_json=as_json)
+
+
+def _absolute(source: str) -> str:
+    """A path as the run's own record should name it; other sources as they are."""
+    if source.startswith(("corpus:", "sql:", "query:")):
+        return source
+    return str(Path(source).expanduser().absolute())
+
+
+@contextmanager
+def _bars() -> Iterator[None]:
+    """A bar on stderr for each long piece of work, as the tasks tell of it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from tasks.progress import listeners
+
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    shown: dict[str, Any] = {}
+
+    def listen(what: str, done: int, of: int) -> None:
+        if of and what not in shown:
+            shown[what] = bars.add_task(what, total=of)
+        if of:
+            bars.update(shown[what], completed=done, total=of)
+
+    listeners.append(listen)
+    try:
+        with bars:
+            yield
+    finally:
+        listeners.remove(listen)
+
+
+def _figures_text(figures: "Figures") -> str:
+    cost = "price unknown" if figures.cost_usd is None else f"{figures.cost_usd:.4f} USD"
+    tell(
+        f"{figures.tickets} tickets: {figures.covered} covered, {figures.unassigned} unassigned, "
+        f"{figures.findings} findings. {figures.model_calls} model calls, {figures.cache_hits} "
+        f"cache hits, {figures.prompt_tokens} + {figures.completion_tokens} tokens, {cost}, "
+        f"{figures.seconds:.0f} s."
+    )
+    return figures.report or ""
+
+
+def _plan_text(plan: "Plan") -> str:
+    cost = "price unknown" if plan.cost_usd is None else f"about {plan.cost_usd:.4f} USD"
+    return (
+        f"{plan.tickets} tickets in {plan.passages} passages, strategy {plan.strategy}, "
+        f"{plan.model}: {plan.facts_to_make} facts to make, about {plan.nodes} nodes, "
+        f"{plan.model_calls} calls, {plan.prompt_tokens} + {plan.completion_tokens} tokens, {cost}."
+    )

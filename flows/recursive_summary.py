@@ -1,0 +1,58 @@
+"""Recursive summarization and synthesis: a corpus of any size to one report, by map and reduce.
+
+    corpus → passages → facts → themes → words, leaf to root → synthesis → report
+             └─ map, once a passage ─┘   └─ reduce: each node as soon as its children are done ─┘
+
+Use it for what thousands of tickets or hours of transcripts say as a whole: themes with their
+tickets, counted by code, worded by the model, every claim with its evidence. It costs one call for
+each theme and area, a few to tell close themes apart, and with the strategy ``read`` one for every
+25 passages. What was made is kept: a second run costs nothing, a new ticket a few calls.
+"""
+
+from datetime import UTC, datetime
+
+from prefect import flow
+
+from tasks.assembly import assemble
+from tasks.corpus import load
+from tasks.facts import collect_facts
+from tasks.findings import Figures
+from tasks.grouping import group_facts
+from tasks.passages import cut
+from tasks.progress import progress
+from tasks.reading import plan_reading, read_batch
+from tasks.report import publish_report
+from tasks.runs import charged, merged, together
+from tasks.summaries import Plan, SummaryRequest, plan_of, require_whole
+from tasks.wording import synthesize, word_branch
+
+
+@flow(name="summarize-corpus")
+async def summarize_corpus(request: SummaryRequest) -> Figures:
+    """Summarize a corpus into a report of its themes."""
+    started = datetime.now(UTC)
+    with charged(request.budget()):
+        corpus = await load(request.source, request.columns, request.since)
+        passages = cut(corpus)
+        batches = await plan_reading(passages, request.way)
+        async with progress("Reading passages", sum(batch.size for batch in batches)) as reading:
+            failed = merged(await together(read_batch(batch, reading) for batch in batches))
+        facts = await collect_facts(corpus, passages, request.way, failed)
+        tree = await group_facts(corpus, facts, request.way, refit=request.refit)
+        async with progress("Wording themes", len(tree.nodes)) as wording:
+            branches = (word_branch(tree, node, facts, wording) for node in tree.branches)
+            words = merged(await together(branches))
+            synthesis = await synthesize(tree, words)
+        folder = request.folder(corpus.name, started)
+        report = await assemble(corpus, facts, tree, words, synthesis, folder, started)
+        await publish_report(report, folder)
+    require_whole(report.figures, failed, words, synthesis, request.max_failed_share)
+    return report.figures
+
+
+@flow(name="plan-summary")
+async def plan_summary(request: SummaryRequest) -> Plan:
+    """What summarizing a corpus would take, without calling a model."""
+    corpus = await load(request.source, request.columns, request.since)
+    passages = cut(corpus)
+    return await plan_of(corpus, passages, await plan_reading(passages, request.way), request.way)

@@ -1,0 +1,261 @@
+"""From tree and words to the report: code counts, orders and cites; the model only worded."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from infra.embeddings import embedder_name
+from infra.postgres import fetch
+from infra.providers import model_of
+from tasks.asking import ask
+from tasks.findings import Figures, Finding, GroupNarrative, Quote, Report, Section, keep_citations
+from tasks.prompts import load_prompt
+from tasks.quotes import quotes_of, sentences_of
+from tasks.report import files_in
+from tasks.runs import is_transient, together
+from tasks.steps import current_root_run
+from tasks.timeline import count_timeline
+from tasks.wording import UNUSABLE, Synthesis, Words
+
+if TYPE_CHECKING:
+    from tasks.corpus import Corpus
+    from tasks.facts import Facts
+    from tasks.tree import Node, Tree
+
+_GROUPS = 12  # largest groups that get a narrative
+_GROUP_THEMES = 5  # largest themes of a group that its narrative is made from
+_RARE_TITLE = 70  # characters
+_PROMPTS = (
+    "extract_facts",
+    "word_theme",
+    "word_area",
+    "compare_themes",
+    "describe_group",
+    "synthesize",
+)
+
+
+class Evidence:
+    """Which records stand behind facts, in the corpus' order, and the groups that they are in."""
+
+    def __init__(self, corpus: "Corpus", facts: "Facts") -> None:
+        records = corpus.records
+        self.tickets = tuple(records["id"])
+        self.happened_at = {
+            id_: at.to_pydatetime()
+            for id_, at in zip(records["id"], records["happened_at"], strict=True)
+            if at == at  # not NaT
+        }
+        self.group_of = {
+            id_: group
+            for id_, group in zip(records["id"], records["group"], strict=True)
+            if isinstance(group, str)
+        }
+        self._order = {id_: place for place, id_ in enumerate(self.tickets)}
+        self._records = list(facts.table["record"])
+
+    def of(self, rows: Sequence[int]) -> tuple[str, ...]:
+        """Ids of the records that have these facts, given as rows of the facts' table."""
+        return tuple(sorted({self._records[row] for row in rows}, key=self._order.__getitem__))
+
+    def groups(self, tickets: Sequence[str]) -> dict[str, int]:
+        """Tickets by group."""
+        return dict(
+            sorted(Counter(self.group_of[t] for t in tickets if t in self.group_of).items())
+        )
+
+
+@task(
+    name="assemble report",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=1,
+    retry_delay_seconds=5,
+    retry_condition_fn=is_transient,
+)
+async def assemble(
+    corpus: "Corpus",
+    facts: "Facts",
+    tree: "Tree",
+    words: Mapping[int, Words],
+    synthesis: Synthesis,
+    folder: Path,
+    started: datetime,
+) -> Report:
+    """The report, with everything counted from the corpus' records."""
+    evidence = Evidence(corpus, facts)
+    cited = {node: f"S{node}" if tree.nodes[node].children else f"F{node}" for node in tree.nodes}
+    plain, dropped = _without_citations(words)
+    quotes = await quotes_of(tree, facts)
+    themes = [_theme(leaf, plain[leaf.id], quotes[leaf.id], evidence, tree) for leaf in tree.leaves]
+    findings = (*themes, *_rare(tree, facts, evidence))
+    narratives = await _narratives(corpus, evidence, themes)
+    narrative, more_dropped = _narrative(synthesis, tree, evidence, cited)
+    period, timeline = count_timeline(findings, evidence.happened_at)
+    return Report(
+        source=corpus.name,
+        made_at=datetime.now(UTC),
+        strategy=facts.strategy,
+        chat_model=model_of("fast"),
+        embedder=embedder_name(),
+        prompt_versions={name: load_prompt(name).version for name in _PROMPTS},
+        synthesis=narrative,
+        tickets=evidence.tickets,
+        sections=tuple(_sections(tree, plain, synthesis, evidence, cited)),
+        findings=findings,
+        unassigned=facts.unassigned,
+        group_by=corpus.columns.group_by,
+        groups=narratives,
+        period=period,
+        timeline=timeline,
+        refitted=tree.refitted,
+        figures=Figures(
+            tickets=len(evidence.tickets),
+            covered=len(evidence.tickets) - len(facts.unassigned),
+            unassigned=len(facts.unassigned),
+            invalid_citations=facts.invalid_quotes + dropped + more_dropped,
+            findings=len(findings),
+            nodes=len(tree.nodes),
+            seconds=(datetime.now(UTC) - started).total_seconds(),
+            report=str(files_in(folder).html),
+            findings_file=str(files_in(folder).parquet),
+            **await run_totals(),
+        ),
+    )
+
+
+async def run_totals() -> dict[str, int | float | None]:
+    """Model calls, cache hits, tokens and cost of the current run, from the ledger."""
+    [row] = await fetch("run_totals", {"root_run": current_root_run()})
+    return dict(row)
+
+
+def _theme(
+    leaf: "Node", words: Words, quotes: tuple[Quote, ...], evidence: Evidence, tree: "Tree"
+) -> Finding:
+    tickets = evidence.of(leaf.facts)
+    return Finding(
+        id=f"F{leaf.id}",
+        kind="theme",
+        title=words.title,
+        detail=words.detail,
+        severity=words.severity,
+        ticket_ids=tickets,
+        quotes=quotes,
+        groups=evidence.groups(tickets),
+        parent=f"S{tree.parent_of(leaf.id)}",
+    )
+
+
+def _rare(tree: "Tree", facts: "Facts", evidence: Evidence) -> list[Finding]:
+    """A finding for each distinct rare fact, in the order of the corpus."""
+    by_fact: dict[str, list[int]] = {}
+    for row in tree.rare:
+        by_fact.setdefault(facts.table["fact"].iloc[row], []).append(row)
+    found = []
+    for number, rows in enumerate(by_fact.values(), max(tree.nodes, default=0) + 1):
+        first, tickets = facts.table.iloc[rows[0]], evidence.of(rows)
+        said = first["quote"] or next(iter(sentences_of(first["problem"])), "")
+        found.append(
+            Finding(
+                id=f"F{number}",
+                kind="rare",
+                title=_shortened(first["problem"]),
+                severity=first["severity"],
+                ticket_ids=tickets,
+                quotes=(Quote(ticket=tickets[0], text=said),) if said else (),
+                groups=evidence.groups(tickets),
+            )
+        )
+    return found
+
+
+def _sections(
+    tree: "Tree",
+    words: Mapping[int, Words],
+    synthesis: Synthesis,
+    evidence: Evidence,
+    cited: Mapping[int, str],
+) -> list[Section]:
+    """The inner nodes, each after its children, the root last."""
+    root = Words(title="All themes", detail=synthesis.headline)
+    return [
+        Section(
+            id=cited[node.id],
+            title=said.title,
+            detail=said.detail,
+            children=tuple(cited[child] for child in node.children),
+            ticket_count=len(evidence.of(tree.facts_under(node.id))),
+        )
+        for node in tree.bottom_up()
+        if node.children
+        for said in [root if node.id == tree.root else words[node.id]]
+    ]
+
+
+def _narrative(
+    synthesis: Synthesis, tree: "Tree", evidence: Evidence, cited: Mapping[int, str]
+) -> tuple[str, int]:
+    """The synthesis as paragraphs: the model's sentences, the largest part first, with the counts
+    and citations that code knows; and how many citations of the model's own were dropped."""
+    counts = {child: len(evidence.of(tree.facts_under(child))) for child in synthesis.points}
+    headline, dropped = keep_citations(synthesis.headline, ())
+    paragraphs = [headline]
+    for child in sorted(counts, key=lambda each: (-counts[each], each)):
+        sentence, n = keep_citations(synthesis.points[child], ())
+        dropped += n
+        tickets = f"{counts[child]} of {len(evidence.tickets)} tickets"
+        paragraphs.append(f"{sentence.rstrip()} ({tickets}) [{cited[child]}]")
+    return "\n\n".join(paragraphs), dropped
+
+
+async def _narratives(
+    corpus: "Corpus", evidence: Evidence, themes: Sequence[Finding]
+) -> tuple[GroupNarrative, ...]:
+    """Every group, the largest first; the largest ones with a sentence on what they report."""
+    if corpus.columns.group_by is None:
+        return ()
+    counts = evidence.groups(evidence.tickets)
+    groups = sorted(counts, key=lambda group: (-counts[group], group))
+    told = await together(_sentence(group, themes) for group in groups[:_GROUPS])
+    texts = dict(zip(groups, told, strict=False))
+    return tuple(
+        GroupNarrative(group=group, tickets=counts[group], text=texts.get(group, ""))
+        for group in groups
+    )
+
+
+async def _sentence(group: str, themes: Sequence[Finding]) -> str:
+    most = sorted(themes, key=lambda theme: (-theme.groups.get(group, 0), theme.id))
+    shown = [theme for theme in most[:_GROUP_THEMES] if group in theme.groups]
+    if not shown:
+        return ""
+    # In an order of their own: a changed count alone must not change what the model reads.
+    lines = sorted(f"- {theme.title}: {theme.detail}" for theme in shown)
+    try:
+        reply = await ask("describe_group", {"themes": "\n".join(lines)})
+    except UNUSABLE:
+        return ""
+    return keep_citations(str(getattr(reply.value, "sentence", "")), ())[0]
+
+
+def _without_citations(words: Mapping[int, Words]) -> tuple[dict[int, Words], int]:
+    """The words without citations, which only code may make, and how many were dropped."""
+    plain, dropped = {}, 0
+    for node, said in words.items():
+        title, in_title = keep_citations(said.title, ())
+        detail, in_detail = keep_citations(said.detail, ())
+        plain[node] = said.model_copy(update={"title": title, "detail": detail})
+        dropped += in_title + in_detail
+    return plain, dropped
+
+
+def _shortened(text: str) -> str:
+    one_line = " ".join(text.split())
+    short = one_line if len(one_line) <= _RARE_TITLE else one_line[: _RARE_TITLE - 1].rstrip() + "…"
+    return keep_citations(short, ())[0]

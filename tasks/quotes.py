@@ -1,0 +1,59 @@
+"""Quotes: for each theme a few verbatim sentences, from different tickets."""
+
+import re
+from typing import TYPE_CHECKING
+
+from tasks.embedding import vectors
+from tasks.findings import Quote
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from tasks.facts import Facts
+    from tasks.tree import Tree
+
+MOST = 3  # a theme
+LONGEST = 300  # characters
+_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
+
+
+async def quotes_of(tree: "Tree", facts: "Facts") -> dict[int, tuple[Quote, ...]]:
+    """Quotes by leaf. A fact without one of its own is quoted by the sentence of its passage that
+    is nearest to the theme's centroid."""
+    chosen = {leaf.id: _shown(facts.table.iloc[list(leaf.sample)]) for leaf in tree.leaves}
+    centres = {leaf.id: facts.vectors[list(leaf.facts)].mean(axis=0) for leaf in tree.leaves}
+    sentences = {
+        text: sentences_of(text)
+        for rows in chosen.values()
+        for text in rows.loc[rows["quote"].isna() & ~rows["quote_dropped"], "problem"]
+    }
+    flat = [sentence for several in sentences.values() for sentence in several]
+    vector = dict(zip(flat, await vectors(flat), strict=True))
+    return {
+        leaf: tuple(
+            Quote(ticket=row.record, text=quote)
+            for row in rows.itertuples()
+            if (
+                quote := row.quote
+                or _nearest(sentences.get(row.problem, []), vector, centres[leaf])
+            )
+        )
+        for leaf, rows in chosen.items()
+    }
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, verbatim, with letters in them, and not too long to be quoted."""
+    parts = (part.strip()[:LONGEST].strip() for part in _SENTENCE_END.split(text))
+    return [part for part in parts if any(character.isalpha() for character in part)]
+
+
+def _shown(sample: "pd.DataFrame") -> "pd.DataFrame":
+    return sample.drop_duplicates("record").head(MOST)
+
+
+def _nearest(
+    sentences: list[str], vector: "dict[str, np.ndarray]", centre: "np.ndarray"
+) -> str | None:
+    return max(sentences, key=lambda each: float(vector[each] @ centre), default=None)

@@ -1,0 +1,153 @@
+"""What a summary is asked for, what it would take, and when it is whole."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.errors import WorkIncomplete
+from infra.llm import Budget
+from infra.providers import model_of, price_of
+from infra.settings import get_settings
+from tasks.codebook import load_codebook
+from tasks.columns import Columns
+from tasks.facts import Strategy, default_strategy, lineage_of
+from tasks.findings import Figures
+from tasks.passages import estimated_tokens
+from tasks.prompts import load_prompt
+from tasks.wording import Synthesis, Words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tasks.corpus import Corpus
+    from tasks.reading import Batch
+
+_FACT_TOKENS = 70  # of one fact in a reply
+_SAMPLE = 6  # facts that a leaf is worded from
+_SHOWN = 5  # lost passages or nodes that a message names
+
+
+class SummaryRequest(BaseModel):
+    """A corpus to summarize, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(
+        description="A file, a folder of transcripts, `corpus:NAME`, `sql:FILE` or `query:SELECT …`."
+    )
+    columns: Columns = Field(default_factory=Columns, description="Recognised where left out.")
+    since: datetime | None = Field(None, description="Only records from this time on.")
+    strategy: Strategy | None = Field(
+        None,
+        description="read: a model reads every passage. embed: passages are grouped as they are. "
+        "Empty: embed for the embedded model, read for others.",
+    )
+    refit: bool = Field(False, description="Find the themes anew, not those of the last run.")
+    max_cost: float | None = Field(None, gt=0, description="Most USD that the run may cost.")
+    max_failed_share: float = Field(
+        0.0, ge=0, le=1, description="Share of passages and nodes that may fail for good."
+    )
+    out: Path | None = Field(None, description="Folder of the report. Empty: in PATTERNS_HOME.")
+
+    @property
+    def way(self) -> Strategy:
+        """The strategy that is used."""
+        return self.strategy or default_strategy()
+
+    def budget(self) -> Budget:
+        """What the run may use."""
+        return Budget(max_cost=self.max_cost)
+
+    def folder(self, name: str, started: datetime) -> Path:
+        """Where the report is written."""
+        if self.out:
+            return self.out.expanduser().absolute()
+        short = re.sub(r"\W+", "-", Path(name).name.lower()).strip("-")[:60] or "report"
+        return get_settings().home / "reports" / f"{short}-{started:%Y%m%d-%H%M%S}"
+
+
+class Plan(BaseModel):
+    """What a summary would take; calls and tokens are estimates, upper ones for a corpus that was
+    summarized before. ``cost_usd``: null when a model's price is unknown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tickets: int
+    passages: int
+    facts_to_make: int
+    nodes: int
+    model_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    strategy: Strategy
+    model: str
+
+
+@task(name="plan summary", cache_policy=NO_CACHE, persist_result=False)
+async def plan_of(
+    corpus: "Corpus", passages: "pd.DataFrame", batches: "list[Batch]", strategy: Strategy
+) -> Plan:
+    """What a summary would take."""
+    distinct = passages.drop_duplicates("sha256")
+    codebook = await load_codebook(lineage_of(corpus.name, strategy))
+    leaves = len(codebook.leaves) if codebook else expected_themes(len(distinct))
+    inner = 1 + (-(-leaves // 12) if leaves > 12 else 0)
+    unread = [text for batch in batches for pack in batch.packs for _, text in pack]
+    packs = sum(len(batch.packs) for batch in batches)
+    mean = distinct["tokens"].mean() if len(distinct) else 0
+    shown = _SAMPLE * min(mean, 70)
+    tokens_in = (
+        sum(map(estimated_tokens, unread))
+        + packs * load_prompt("extract_facts").budget
+        + leaves * (load_prompt("word_theme").budget + shown)
+        + inner * (load_prompt("synthesize").budget + 12 * 40)
+    )
+    tokens_out = len(unread) * _FACT_TOKENS + leaves * 60 + inner * 120
+    model = model_of("fast")
+    return Plan(
+        tickets=len(corpus.records),
+        passages=len(distinct),
+        facts_to_make=len(unread) if strategy == "read" else len(distinct),
+        nodes=leaves + inner,
+        model_calls=packs + leaves + inner,
+        prompt_tokens=int(tokens_in),
+        completion_tokens=tokens_out,
+        cost_usd=price_of(model, int(tokens_in), tokens_out),
+        strategy=strategy,
+        model=model,
+    )
+
+
+def expected_themes(facts: int) -> int:
+    """About how many themes that many facts fall into, before any was seen."""
+    return min(120, round(1.3 * facts**0.5))
+
+
+def require_whole(
+    figures: Figures,
+    failed: dict[str, str],
+    words: dict[int, Words],
+    synthesis: Synthesis,
+    max_failed_share: float,
+) -> None:
+    """Raise WorkIncomplete when more of the passages or nodes failed than is allowed.
+
+    ``failed``: passages that the model could not read -> why.
+    """
+    lost = [f"passage {passage[:12]}: {why}" for passage, why in sorted(failed.items())]
+    lost += [f"node {node}: {w.failed}" for node, w in sorted(words.items()) if w.failed]
+    lost += [f"synthesis: {synthesis.failed}"] if synthesis.failed else []
+    share = len(lost) / max(1, figures.tickets + figures.nodes)
+    if share > max_failed_share:
+        named = "; ".join(lost[:_SHOWN]) + (" …" if len(lost) > _SHOWN else "")
+        raise WorkIncomplete(
+            f"{len(lost)} passages or nodes failed for good ({named}). The report is written all "
+            f"the same, and names the tickets: {figures.report}. Run it again to try them again, "
+            "or allow a share with --max-failed-share."
+        )

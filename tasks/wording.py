@@ -1,0 +1,158 @@
+"""Reduce: every node of the tree in words, each as soon as its children have theirs.
+
+No count, date, share or ticket id enters a prompt, so the words are asked for again only when the
+words that they are made from have changed. A node whose words cannot be had keeps a title from its
+own evidence, and says so.
+"""
+
+import string
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict
+
+from infra.errors import ContextOverflow, ModelRefused, ReplyMalformed, ReplyTruncated
+from tasks.asking import ask
+from tasks.progress import Progress
+from tasks.replies import Severity, points_by_label
+from tasks.runs import is_transient, together
+
+if TYPE_CHECKING:
+    from tasks.facts import Facts
+    from tasks.tree import Node, Tree
+
+UNUSABLE = (ContextOverflow, ModelRefused, ReplyMalformed, ReplyTruncated)
+_SHOWN = 280  # characters of a fact in a prompt: the rest seldom says what the problem is
+
+
+class Words(BaseModel):
+    """A node in words. ``failed``: why the model's could not be had, and these are not its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    detail: str = ""
+    severity: Severity | None = None
+    failed: str | None = None
+
+
+class Synthesis(BaseModel):
+    """The whole in words: a headline, and one sentence for each child of the root, by node id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    headline: str
+    points: dict[int, str]
+    failed: str | None = None
+
+
+@task(
+    name="word branch",
+    task_run_name="word branch {branch}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=1,
+    retry_delay_seconds=5,
+    retry_condition_fn=is_transient,
+)
+async def word_branch(
+    tree: "Tree", branch: int, facts: "Facts", following: Progress
+) -> dict[int, Words]:
+    """The words of a node and of all below it, by node id."""
+    words: dict[int, Words] = {}
+
+    async def word(node: "Node") -> None:
+        if node.children:
+            await together(word(tree.nodes[child]) for child in node.children)
+            words[node.id] = await word_area([words[child] for child in node.children])
+        else:
+            words[node.id] = await word_theme(*sample_texts(node, facts))
+        await following.advance()
+
+    await word(tree.nodes[branch])
+    return words
+
+
+async def word_theme(texts: Sequence[str], sources: tuple[str, ...]) -> Words:
+    """What texts have in common, in words. ``sources``: SHA-256 of the passages they come from."""
+    lines = "\n".join(f"- {_shortened(text)}" for text in texts)
+    try:
+        reply = await ask("word_theme", {"texts": lines}, sources=sources)
+    except UNUSABLE as error:
+        return Words(title=_shortened(texts[0], 70), failed=type(error).__name__)
+    return Words.model_validate(reply.value, from_attributes=True)
+
+
+async def word_area(children: Sequence[Words]) -> Words:
+    """What themes have in common, in words."""
+    lines = "\n".join(f"- {child.title}: {child.detail}" for child in children)
+    try:
+        reply = await ask("word_area", {"themes": lines})
+    except UNUSABLE as error:
+        titles = " · ".join(child.title for child in children)
+        return Words(title=_shortened(titles, 70), failed=type(error).__name__)
+    return Words.model_validate(reply.value, from_attributes=True)
+
+
+@task(
+    name="synthesize",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=1,
+    retry_delay_seconds=5,
+    retry_condition_fn=is_transient,
+)
+async def synthesize(tree: "Tree", words: dict[int, Words]) -> Synthesis:
+    """The whole in words, from the words of the root's children in their fixed order."""
+    children = tree.nodes[tree.root].children
+    if not children:
+        return Synthesis(headline="There is nothing to summarize.", points={})
+    labels = dict(zip(children, _labels(len(children)), strict=True))
+    lines = "\n".join(f"[{labels[c]}] {words[c].title}: {words[c].detail}" for c in children)
+    fills = points_by_label(tuple(labels.values()))
+    try:
+        reply = await ask("synthesize", {"parts": lines}, fills=fills)
+    except UNUSABLE as error:
+        points = {child: words[child].detail or words[child].title for child in children}
+        return Synthesis(
+            headline="The themes of this corpus, in the words of their own summaries.",
+            points=points,
+            failed=type(error).__name__,
+        )
+    said = reply.value
+    points = {child: getattr(said, label) for child, label in labels.items()}
+    return Synthesis(headline=getattr(said, "headline", ""), points=points)
+
+
+async def same_problem(
+    first: Sequence[str], second: Sequence[str], sources: tuple[str, ...]
+) -> bool:
+    """Whether two groups of texts are about one problem, as the model says; unusable is no."""
+    groups = {
+        name: "\n".join(f"- {_shortened(text, 160)}" for text in texts)
+        for name, texts in (("first", first), ("second", second))
+    }
+    try:
+        reply = await ask("compare_themes", groups, sources=sources)
+    except UNUSABLE:
+        return False
+    return getattr(reply.value, "verdict", None) == "same"
+
+
+def sample_texts(node: "Node", facts: "Facts") -> tuple[list[str], tuple[str, ...]]:
+    """The texts of a leaf's stable sample, and the SHA-256 of their passages."""
+    rows = facts.table.iloc[list(node.sample)]
+    return list(rows["problem"]), tuple(dict.fromkeys(rows["passage"]))
+
+
+def _labels(count: int) -> list[str]:
+    letters = list(string.ascii_uppercase)
+    return (letters + ["".join(pair) for pair in product(letters, repeat=2)])[:count]
+
+
+def _shortened(text: str, most: int = _SHOWN) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= most else one_line[: most - 1].rstrip() + "…"

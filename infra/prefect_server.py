@@ -6,15 +6,17 @@ PREFECT_SERVER_DATABASE_CONNECTION_URL in the environment overrides that. Prefec
 imported here: it is a program that we start, and its settings are environment variables.
 """
 
+import http.client
 import os
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
 from infra import embedded_postgres
-from infra.background import LOOPBACK, ensure_service, running_service, stop_service
+from infra.background import LOOPBACK, ensure_service, port_of, running_service, stop_service
 from infra.storage import private_directory
 
 _NAME = "prefect"
@@ -32,6 +34,7 @@ _PREFERENCES = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
 
+_anywhere = urllib.request.build_opener()
 # A proxy for the internet does not lead to this machine.
 _loopback = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -45,7 +48,7 @@ def ensure_running(home: Path) -> str:
     preferences = {name: os.environ.get(name, value) for name, value in _PREFERENCES.items()}
     settings = {
         **preferences,
-        "PREFECT_HOME": str(private_directory(home / "prefect")),
+        "PREFECT_HOME": str(private_directory(home.absolute() / "prefect")),
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         _DATABASE: database,
     }
@@ -61,21 +64,20 @@ def running_url(home: Path) -> str | None:
     return api_url(service.port) if service and answers(service.port) else None
 
 
+def kept_url(home: Path) -> str | None:
+    """The URL that our server has or had, as far as it ever ran."""
+    port = port_of(home, _NAME)
+    return api_url(port) if port else None
+
+
 def stop(home: Path) -> bool:
     """Stop our server; false when it was not running."""
     return stop_service(home, _NAME)
 
 
 def environment(home: Path, url: str) -> Mapping[str, str]:
-    """What a process needs to use our server at ``url`` and nothing but it.
-
-    Prefect's own choice, when it is told of no server, is to start a throw-away one for each run.
-    """
-    return {
-        "PREFECT_API_URL": url,
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-    }
+    """What a process needs to use our server at ``url``; its stored results go to ``home``, too."""
+    return {"PREFECT_API_URL": url, "PREFECT_HOME": str(home.absolute() / "prefect")}
 
 
 def api_url(port: int) -> str:
@@ -84,11 +86,24 @@ def api_url(port: int) -> str:
 
 
 def answers(port: int) -> bool:
-    """Whether a Prefect server answers on the port."""
+    """Whether our server answers on the port."""
+    return reachable(api_url(port))
+
+
+def reachable(url: str) -> bool:
+    """Whether a Prefect server answers at its API's address."""
+    return responds(f"{url.rstrip('/')}/health")
+
+
+def responds(url: str) -> bool:
+    """Whether a healthy HTTP server is behind the URL, if only to ask who we are."""
+    opener = _loopback if url.startswith(f"http://{LOOPBACK}:") else _anywhere
     try:
-        with _loopback.open(f"{api_url(port)}/health", timeout=5) as response:
-            return bool(response.status == HTTPStatus.OK)
-    except OSError:
+        with opener.open(url, timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < HTTPStatus.INTERNAL_SERVER_ERROR
+    except (OSError, http.client.HTTPException):
         return False
 
 

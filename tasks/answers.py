@@ -15,13 +15,21 @@ class PromptRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Enum and positions make the form in Prefect's UI.
     prompt: str = Field(
-        description="Name of the prompt.", json_schema_extra={"enum": prompt_names()}
+        description="Name of the prompt.",
+        json_schema_extra={"enum": [*prompt_names()], "position": 0},
     )
     inputs: dict[str, str] = Field(
-        default_factory=dict, description='The prompt\'s inputs, such as {"ticket": "…"}.'
+        default_factory=dict,
+        description='The prompt\'s inputs, such as {"ticket": "…"}.',
+        json_schema_extra={"position": 1},
     )
-    review: bool = Field(False, description="Hold the reply back until a person releases it.")
+    review: bool = Field(
+        False,
+        description="Hold the reply back until a person releases it.",
+        json_schema_extra={"position": 2},
+    )
 
 
 class Answer(BaseModel):

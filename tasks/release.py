@@ -99,7 +99,7 @@ def form_text(draft: Draft, title: str, fault: str | None) -> str:
     warning = f"**The last answer was not accepted. {fault}**\n\n" if fault else ""
     return (
         f"{warning}**{escaped(title)}**\n\n{quoted(draft.text)}\n\n"
-        f"Approving releases exactly this text, SHA-256 `{draft.sha256}`."
+        f"Approving releases exactly this text (SHA-256 `{draft.sha256[:16]}…`)."
     )
 
 

@@ -1,0 +1,36 @@
+"""The command line: `patterns …`.
+
+Commands import what they need when they run, so that `patterns --help` is quick.
+"""
+
+import sys
+
+import typer
+
+from deployments import doctor, platform, prompting, summarizing
+from infra.errors import PatternsError
+
+app = typer.Typer(
+    help="LLM architecture patterns as Prefect flows on one PostgreSQL.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(summarizing.summarize)
+app.command()(prompting.prompt)
+app.command()(platform.up)
+app.command()(platform.down)
+app.command()(platform.env)
+app.command()(doctor.doctor)
+app.command()(doctor.setup)
+app.add_typer(prompting.prompts, name="prompts")
+app.add_typer(summarizing.corpus, name="corpus")
+
+
+def main() -> None:
+    """Run a command. Exit status: 0 done, 1 not done (the reason is on stderr), 2 wrong usage."""
+    try:
+        app()
+    except PatternsError as error:
+        typer.echo(f"patterns: {error}", err=True)
+        sys.exit(1)

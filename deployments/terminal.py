@@ -1,0 +1,89 @@
+"""What the commands share: results on stdout, everything else on stderr, flows run to their end."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Coroutine
+from contextlib import redirect_stdout
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun, State
+
+T = TypeVar("T")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+
+
+def show(result: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """The result of a command, for a script or for a person."""
+    typer.echo(json.dumps(result, ensure_ascii=False) if as_json else text)
+
+
+def tell(message: str) -> None:
+    """A word to the person at the terminal, beside the result."""
+    typer.echo(message, err=True)
+
+
+def run_flow(entrypoint: str, **parameters: Any) -> Any:
+    """Run the flow ``package.module.name`` here, on the Prefect server that is meant.
+
+    Returns its result and raises its errors. Its log, tracebacks included, goes to its page in the
+    UI, whose address is told; to the terminal only where PREFECT_LOGGING_LEVEL is set. The flow is
+    imported here because Prefect reads its settings when it is imported.
+    """
+    from deployments.server import use_server
+    from infra.errors import EmbeddedServerError
+    from infra.settings import get_settings
+
+    server = use_server(get_settings().home)
+    import httpx
+
+    module, _, name = entrypoint.rpartition(".")
+    flow = getattr(import_module(module), name).with_options(on_running=[_tell_address])
+    if "PREFECT_LOGGING_LEVEL" not in os.environ:
+        _silence_console()
+    try:
+        return run_async(flow(**parameters))
+    except httpx.HTTPError as error:
+        raise EmbeddedServerError(
+            f"The Prefect server {server.url} went away during the run: {error}. "
+            "See `patterns doctor`, and run it again."
+        ) from error
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, run in the process's one event loop.
+
+    What libraries print meanwhile goes to stderr.
+    """
+
+    async def to_its_end() -> T:
+        from infra.llm import close_door
+
+        try:
+            return await work
+        finally:
+            await close_door()
+
+    with redirect_stdout(sys.stderr):
+        return asyncio.run(to_its_end())
+
+
+def _silence_console() -> None:
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PrefectConsoleHandler):
+            handler.setLevel(logging.CRITICAL + 1)
+
+
+def _tell_address(flow: Any, run: "FlowRun", state: "State[Any]") -> None:
+    from prefect.utilities.urls import url_for
+
+    tell(f"Run {run.name}: {url_for(run)}")

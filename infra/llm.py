@@ -38,7 +38,7 @@ from infra.errors import (
 )
 from infra.notices import notice, stop_listening
 from infra.postgres import close_pool, fetch
-from infra.providers import Message, RawReply, price_of, send, storable
+from infra.providers import Message, RawReply, close_clients, price_of, send, storable
 from infra.slots import HEARTBEAT, HOLDER, LEASE, Slots, wait_for_rate
 
 TRIES = 6  # of one request while the endpoint fails
@@ -402,11 +402,12 @@ def _door() -> _Door:
 
 
 async def close_door() -> None:
-    """Give back what this loop holds: slots, the listener, the pool. At its end."""
+    """Give back what this loop holds: slots, listener, connections, pool. At its end."""
     door = _doors.pop(asyncio.get_running_loop(), None)
     if door:
         door.stop()
         await stop_listening()
         with suppress(DatabaseError):  # the leases run out by themselves
             await fetch("return_slots", {"holder": HOLDER})
+    await close_clients()
     await close_pool()

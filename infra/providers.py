@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
@@ -18,6 +17,8 @@ from infra.settings import Role, get_settings
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage
+
+_clients: dict[tuple[Any, ...], tuple["BaseChatModel", httpx.AsyncClient]] = {}
 
 LOCAL_TIMEOUT = 600.0  # seconds: a CPU reads a full context in minutes
 
@@ -90,7 +91,7 @@ async def send(
     model: str, messages: tuple[Message, ...], schema: dict[str, Any] | None, max_tokens: int
 ) -> RawReply:
     """Ask a model once. Raises a ModelError of the class that fits."""
-    chat = await asyncio.to_thread(_chat_model, model)
+    chat = await _chat_model(model)
     turns = [(message.role, message.content) for message in messages]
     started = time.perf_counter()
     with _translated(model):
@@ -123,19 +124,43 @@ def _response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": named}
 
 
-def _chat_model(model: str) -> "BaseChatModel":
-    if is_local(model):
-        endpoint = local_model.ensure_running(get_settings().home)
-        return _built("openai", endpoint.model, endpoint.base_url, endpoint.token, LOCAL_TIMEOUT)
-    provider, _, name = model.partition(":")
+async def close_clients() -> None:
+    """Close this loop's connections to the endpoints, at its end."""
+    loop = asyncio.get_running_loop()
+    for key in [key for key in _clients if key[0] is loop]:
+        await _clients.pop(key)[1].aclose()
+
+
+async def _chat_model(model: str) -> "BaseChatModel":
     settings = get_settings()
+    if is_local(model):
+        endpoint = await asyncio.to_thread(local_model.ensure_running, settings.home)
+        where = (endpoint.base_url, endpoint.token, LOCAL_TIMEOUT)
+        return await _client("openai", endpoint.model, *where)
+    provider, _, name = model.partition(":")
     key = settings.chat_api_key.get_secret_value() if settings.chat_api_key else None
-    return _built(provider, name, settings.chat_base_url, key, settings.chat_timeout)
+    return await _client(provider, name, settings.chat_base_url, key, settings.chat_timeout)
 
 
-@cache
-def _built(
+async def _client(
     provider: str, name: str, base_url: str | None, key: str | None, timeout: float
+) -> "BaseChatModel":
+    place = (asyncio.get_running_loop(), provider, name, base_url, key)
+    if place not in _clients:
+        # In a thread: the first import of LangChain takes seconds, and heartbeats must go on.
+        http = httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_connections=None))
+        built = await asyncio.to_thread(_built, provider, name, base_url, key, timeout, http)
+        _clients.setdefault(place, (built, http))
+    return _clients[place][0]
+
+
+def _built(
+    provider: str,
+    name: str,
+    base_url: str | None,
+    key: str | None,
+    timeout: float,
+    http: httpx.AsyncClient,
 ) -> "BaseChatModel":
     from langchain.chat_models import init_chat_model
 
@@ -144,19 +169,27 @@ def _built(
         options["base_url"] = base_url
         # An endpoint of one's own often wants no key, but the client insists on one.
         key = key or ("none" if provider == "openai" else None)
+    if provider == "openai":
+        options["http_async_client"] = http
     if key:
         options["api_key"] = key
     try:
         return init_chat_model(name, model_provider=provider, **options)
     except ImportError as error:
         raise ModelRejected(
-            f"The provider {provider} needs a package: {error}. "
+            f"The provider {provider} needs a package: {_first_line(error)} "
             f"Install it (pip install langchain-{provider}) and try again."
         ) from error
-    except Exception as error:
+    except ValueError as error:
         raise ModelRejected(
             f"The chat model {provider}:{name} cannot be set up: {_first_line(error)} "
             "Check PATTERNS_CHAT_MODEL and PATTERNS_CHAT_API_KEY."
+        ) from error
+    except Exception as error:  # each provider refuses a missing key with a class of its own
+        if "api_key" not in str(error).lower():
+            raise
+        raise ModelRejected(
+            f"{provider} needs a key: set PATTERNS_CHAT_API_KEY, or the provider's own variable."
         ) from error
 
 
@@ -175,7 +208,8 @@ def _translated(model: str) -> Iterator[None]:
             _retry_after(error),
         ) from error
     except vendor.ModelInvalidRequestError as error:
-        if "context" in str(error).lower():
+        code = getattr(error, "code", None)
+        if code == "context_length_exceeded" or "context" in str(error).lower():
             raise ContextOverflow(f"{model}: the request is longer than its context.") from error
         raise ModelRejected(f"{model} refuses the request: {_first_line(error)}") from error
     except (vendor.ModelAuthenticationError, vendor.ModelPermissionDeniedError) as error:

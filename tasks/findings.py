@@ -32,7 +32,7 @@ from pydantic import (
 Severity = Literal["low", "medium", "high", "critical"]
 Period = Literal["day", "week", "month", "year"]
 
-_CITATION = re.compile(r"\[\s*([FS][1-9][0-9]*(?:\s*[,;]\s*[FS][1-9][0-9]*)*)\s*\]")
+_CITATION = re.compile(r"\[\s*([FS][0-9]+(?:\s*[,;]\s*[FS][0-9]+)*)\s*\]")
 
 
 def _encodable(text: str) -> str:
@@ -41,8 +41,8 @@ def _encodable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
-FindingId = Annotated[str, Field(pattern=r"^F[1-9][0-9]*$")]
-SectionId = Annotated[str, Field(pattern=r"^S[1-9][0-9]*$")]
+FindingId = Annotated[str, Field(pattern=r"^F[0-9]+$")]
+SectionId = Annotated[str, Field(pattern=r"^S[0-9]+$")]
 
 
 class _Frozen(BaseModel):

@@ -77,16 +77,15 @@ def _ranking(report: Report, shown: int) -> list[str]:
         [
             finding.id,
             _line(finding.title, 160),
-            f"{finding.count:,}",
-            f"{finding.count / report.figures.tickets:.1%}",
-            _sparkline(counts.get(finding.id, [])),
+            f"{finding.count:,} · {finding.count / report.figures.tickets:.1%}",
             finding.severity or "",
+            _sparkline(counts.get(finding.id, [])),
         ]
         for finding in ranked[:shown]
     ]
-    head = ["", "Theme", "Tickets", "Share", f"By {report.period}", "Severity"]
+    head = ["", "Theme", "Tickets", "Severity", "Over time"]
     more = [f"And {len(ranked) - shown:,} more themes."] if len(ranked) > shown else []
-    return ["## Themes", _table(head, "llrrll", rows), *more]
+    return ["## Themes", _table(head, "llrll", rows), *more]
 
 
 def _branch(section: Section, nodes: dict[str, Finding | Section], depth: int) -> list[str]:
@@ -173,9 +172,12 @@ def _count(tickets: int) -> str:
 
 
 def _sparkline(counts: Sequence[int]) -> str:
+    """At most so many blocks that a table still fits beside Prefect's side bar."""
     if len(counts) < 2:
         return ""
-    return "".join(_LEVELS[n * (len(_LEVELS) - 1) // max(counts)] for n in counts)
+    width = -(-len(counts) // 12)
+    sums = [sum(counts[start : start + width]) for start in range(0, len(counts), width)]
+    return "".join(_LEVELS[n * (len(_LEVELS) - 1) // max(sums)] for n in sums)
 
 
 def _plot(report: Report) -> str | None:
@@ -186,17 +188,20 @@ def _plot(report: Report) -> str | None:
     if not drawn:
         return None
     from matplotlib.figure import Figure  # without pyplot: no display, no global state
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(4.5 * len(drawn), 3), dpi=110, layout="constrained")
     for kind, axes in zip(drawn, figure.subplots(1, len(drawn), squeeze=False)[0], strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
         if kind == "time":
+            axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.bar(range(len(whole)), whole, color=ACCENT)
             ticks = sorted({0, len(whole) // 2, len(whole) - 1})
             axes.set_xticks(ticks, [f"{starts[tick]:%Y-%m-%d}" for tick in ticks])
             axes.set_title(f"Tickets a {report.period}", fontsize=9, loc="left")
         else:
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.barh([f.id for f in ranked], [f.count for f in ranked], color=ACCENT)
             axes.set_title("Tickets by theme", fontsize=9, loc="left")
     file = io.BytesIO()

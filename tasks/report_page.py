@@ -116,20 +116,24 @@ def sparkline(counts: Sequence[int]) -> Markup:
     ).format(points)
 
 
-def columns(counts: Sequence[int], labels: Sequence[str]) -> Markup:
-    """A column for each period, as high as its count; the words beside it are the page's."""
+def columns(counts: Sequence[int], labels: Sequence[str] = ()) -> Markup:
+    """A column for each period, as high as its count. ``labels`` are shown on pointing at one."""
     top, width = max(counts), 100 / len(counts)
-    bars = [
-        Markup(
-            '<rect x="{:.4g}" y="{:.4g}" width="{:.4g}" height="{:.4g}"><title>{}</title></rect>'
-        ).format(i * width + width * 0.1, 40 - 40 * n / top, width * 0.8, 40 * n / top, label)
-        for i, (n, label) in enumerate(zip(counts, labels, strict=True))
+    path = "".join(
+        f"M{i * width + width / 10:.4g} 40v-{40 * n / top:.4g}h{width * 0.8:.4g}V40z"
+        for i, n in enumerate(counts)
         if n
-    ]
+    )
+    spots = Markup().join(
+        Markup('<rect x="{:.4g}" width="{:.4g}" height="40"><title>{}</title></rect>').format(
+            i * width, width, label
+        )
+        for i, label in enumerate(labels)
+    )
     return Markup(
-        '<svg class="columns" viewBox="0 0 100 40" preserveAspectRatio="none" aria-hidden="true">'
-        "{}</svg>"
-    ).format(Markup().join(bars))
+        '<svg viewBox="0 0 100 40" preserveAspectRatio="none" aria-hidden="true">'
+        '<path d="{}"/>{}</svg>'
+    ).format(path, spots)
 
 
 def _shade(report: Report) -> Callable[[int, GroupNarrative], float]:

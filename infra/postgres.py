@@ -5,15 +5,18 @@ is started where it is the one in use, and the schema is brought up to date.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
+from pgvector import HalfVector
 from pgvector.psycopg import register_vector_async
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from infra.connection import checked_url, parameters, translated
@@ -22,10 +25,21 @@ from infra.schema import migrate
 from infra.settings import get_settings
 from infra.sql import queries
 
+__all__ = [
+    "Connection",
+    "HalfVector",
+    "Jsonb",
+    "close_pool",
+    "database_url",
+    "fetch",
+    "transaction",
+]
+
 Connection = psycopg.AsyncConnection[DictRow]
 _Pool = AsyncConnectionPool[Connection]
+_NOWHERE = logging.NullHandler()
 
-_pools: dict[asyncio.AbstractEventLoop, tuple[_Pool, AsyncGenerator[None]]] = {}
+_pools: dict[asyncio.AbstractEventLoop, tuple[_Pool, asyncio.Task[None]]] = {}
 _opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
@@ -59,10 +73,10 @@ async def fetch(name: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> li
 
 async def close_pool() -> None:
     """Close this loop's pool, when there is one, before the loop ends."""
-    pool, lifetime = _pools.pop(asyncio.get_running_loop(), (None, None))
-    if pool and lifetime:
-        await pool.close()
-        await lifetime.aclose()
+    _, keeper = _pools.get(asyncio.get_running_loop(), (None, None))
+    if keeper:
+        keeper.cancel()
+        await asyncio.wait([keeper])
 
 
 async def _pool() -> _Pool:
@@ -70,40 +84,52 @@ async def _pool() -> _Pool:
     if loop not in _pools:
         async with _opening.setdefault(loop, asyncio.Lock()):
             if loop not in _pools:
-                pool = await _opened()
-                lifetime = _until_the_loop_ends(loop, pool)
-                await anext(lifetime)
-                _pools[loop] = pool, lifetime
+                await asyncio.to_thread(lambda: migrate(database_url()))
+                connections = WeakSet[Connection]()
+                pool = _unopened(connections)
+                await pool.open()
+                _pools[loop] = pool, loop.create_task(_keep(pool, connections))
     return _pools[loop][0]
 
 
-async def _opened() -> _Pool:
-    await asyncio.to_thread(lambda: migrate(database_url()))
-    pool = AsyncConnectionPool(
+def _unopened(connections: WeakSet[Connection]) -> _Pool:
+    async def configure(connection: Connection) -> None:
+        connections.add(connection)
+        await register_vector_async(connection)
+        await connection.commit()
+
+    # What keeps it from connecting is raised by `_probe`: not for stderr as well.
+    logging.getLogger("psycopg.pool").addHandler(_NOWHERE)
+    return AsyncConnectionPool(
         _conninfo,
         connection_class=Connection,
         kwargs={"row_factory": dict_row},
         min_size=1,
         max_size=get_settings().database_connections,
-        configure=_configure,
+        configure=configure,
         check=AsyncConnectionPool.check_connection,
         timeout=30,
         open=False,
     )
-    await pool.open()
-    return pool
 
 
-async def _until_the_loop_ends(
-    loop: asyncio.AbstractEventLoop, pool: _Pool
-) -> AsyncGenerator[None]:
-    """A loop that ends closes its asynchronous generators, after it has cancelled its tasks, and
-    with them the pool's workers: what is left to do is to close the idle connections."""
+async def _keep(pool: _Pool, connections: WeakSet[Connection]) -> None:
+    """Close the pool when we are cancelled, which a loop that ends does to all its tasks.
+
+    It does so to the pool's workers as well: some die of it, so that closing the pool ends with
+    their CancelledError and leaves connections open; one that is just connecting takes no notice
+    and would keep the loop from ending, if the pool were not closed.
+    """
+    loop = asyncio.get_running_loop()
     try:
-        yield
+        await loop.create_future()
     finally:
-        if _pools.pop(loop, None):
-            await pool.drain()
+        del _pools[loop]
+        try:
+            await pool.close()
+        finally:
+            for connection in list(connections):
+                await connection.close()
 
 
 async def _conninfo() -> str:
@@ -113,8 +139,3 @@ async def _conninfo() -> str:
 
 def _probe() -> None:
     psycopg.connect(**parameters(database_url())).close()
-
-
-async def _configure(connection: Connection) -> None:
-    await register_vector_async(connection)
-    await connection.commit()

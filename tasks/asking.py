@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
 from infra.llm import Reply, Request, complete
-from infra.postgres import fetch
+from infra.postgres import Jsonb, fetch
 from infra.providers import model_of
 from tasks.prompts import Prompt, load_prompt
 from tasks.runs import charged_to_task, is_transient

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infra.embeddings import embed, embedder_name
-from infra.postgres import fetch, transaction
+from infra.postgres import HalfVector, fetch, transaction
 from infra.sql import queries
 from tasks.progress import progress
 
@@ -40,8 +40,6 @@ async def _kept(hashes: Sequence[bytes]) -> "dict[str, np.ndarray]":
 
 
 async def _keep(hashes: Sequence[bytes], made: "np.ndarray") -> None:
-    from pgvector import HalfVector
-
     name = embedder_name()
     async with transaction() as connection:
         await connection.execute(queries()["stage_embeddings"])

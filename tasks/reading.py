@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from psycopg.types.json import Jsonb
 
 from infra.errors import (
     ContextOverflow,
@@ -17,7 +16,7 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
-from infra.postgres import fetch, transaction
+from infra.postgres import Jsonb, fetch, transaction
 from infra.providers import context_of, is_local, model_of
 from infra.sql import queries
 from tasks.asking import ask

@@ -81,9 +81,9 @@ def write_report(report: Report, folder: Path) -> ReportFiles:
 def findings_frame(report: Report) -> "pd.DataFrame":
     """One row a finding, in the report's order; nothing is cut.
 
-    Columns: id, kind ("theme", "rare"), title, detail, severity (None where unknown), count,
+    Columns: id, kind ("theme", "rare"), title, detail, severity (missing where unknown), count,
     ticket_ids (list), quotes (list), quoted_tickets (list, aligned with quotes), group (list of
-    {value, count}; None without group-by), path (list of the titles of its sections, from the top).
+    {value, count}; missing without group-by), path (list: titles of its sections, from the top).
     """
     import pandas as pd
 

@@ -55,11 +55,11 @@ def markdown_artifact(report: Report) -> str:
 
 
 def _opening(report: Report, length: int) -> list[str]:
-    figures = report.figures
+    figures, many = report.figures, report.figures.tickets != 1
     why = ", ".join(f"{_line(why, 120)} ({len(t):,})" for why, t in reasons(report)[:4])
     name = PurePath(report.source).name or report.source
     return [
-        f"# What {_count(figures.tickets)} of {_line(name, 300)} say",
+        f"# {_line(name, 300)}: what {_count(figures.tickets)} {'say' if many else 'says'}",
         f"{report.made_at:%Y-%m-%d %H:%M} {report.made_at.tzname()}",
         _paragraphs(clip(report.synthesis, length)) or "No theme was found.",
         f"{figures.covered:,} of {_count(figures.tickets)} are under {len(report.themes):,} themes "
@@ -76,7 +76,7 @@ def _ranking(report: Report, shown: int) -> list[str]:
     rows = [
         [
             finding.id,
-            _line(finding.title, 160),
+            _line(finding.title, 100),
             f"{finding.count:,} · {finding.count / report.figures.tickets:.1%}",
             finding.severity or "",
             _sparkline(counts.get(finding.id, [])),
@@ -175,7 +175,7 @@ def _sparkline(counts: Sequence[int]) -> str:
     """At most so many blocks that a table still fits beside Prefect's side bar."""
     if len(counts) < 2:
         return ""
-    width = -(-len(counts) // 12)
+    width = -(-len(counts) // 8)
     sums = [sum(counts[start : start + width]) for start in range(0, len(counts), width)]
     return "".join(_LEVELS[n * (len(_LEVELS) - 1) // max(sums)] for n in sums)
 

@@ -87,8 +87,10 @@ async def _pool() -> _Pool:
                 await asyncio.to_thread(lambda: migrate(database_url()))
                 connections = WeakSet[Connection]()
                 pool = _unopened(connections)
+                before = asyncio.all_tasks()
                 await pool.open()
-                _pools[loop] = pool, loop.create_task(_keep(pool, connections))
+                workers = asyncio.all_tasks() - before
+                _pools[loop] = pool, loop.create_task(_keep(pool, workers, connections))
     return _pools[loop][0]
 
 
@@ -113,12 +115,14 @@ def _unopened(connections: WeakSet[Connection]) -> _Pool:
     )
 
 
-async def _keep(pool: _Pool, connections: WeakSet[Connection]) -> None:
+async def _keep(
+    pool: _Pool, workers: set[asyncio.Task[Any]], connections: WeakSet[Connection]
+) -> None:
     """Close the pool when we are cancelled, which a loop that ends does to all its tasks.
 
-    It does so to the pool's workers as well: some die of it, so that closing the pool ends with
-    their CancelledError and leaves connections open; one that is just connecting takes no notice
-    and would keep the loop from ending, if the pool were not closed.
+    It does so to the pool's workers as well. Idle ones die of it, so that closing the pool ends
+    with their CancelledError and leaves connections open; one that is just connecting takes no
+    notice, and would keep the loop from ending if the pool were not closed.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -128,6 +132,7 @@ async def _keep(pool: _Pool, connections: WeakSet[Connection]) -> None:
         try:
             await pool.close()
         finally:
+            await asyncio.wait(workers)
             for connection in list(connections):
                 await connection.close()
 

@@ -7,6 +7,7 @@ Downloaded assets are kept between sessions, in ``PATTERNS_ASSETS`` or the user'
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,13 +16,18 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings
 from platformdirs import user_cache_path
 from psycopg import sql
 
 from infra import embedded_postgres
+from infra.postgres import close_pool
 from infra.schema import migrate
 from infra.settings import get_settings
 from tests.endpoint import ScriptedEndpoint
+
+settings.register_profile("tests", deadline=None)  # a busy machine is no failure
+settings.load_profile("tests")
 
 _home = pytest.StashKey[Path]()
 _server = pytest.StashKey[str | None]()
@@ -89,14 +95,13 @@ def empty_database(server_url: str) -> Iterator[str]:
 async def database(server_url: str, template: str) -> AsyncIterator[str]:
     """URL of a migrated database of the test's own, which ``PATTERNS_DATABASE_URL`` names."""
     name = f"patterns_test_{uuid4().hex}"
-    _execute(server_url, "create database {} template {}", name, template)
+    _execute(server_url, "create database {} template {} strategy file_copy", name, template)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATTERNS_DATABASE_URL", _renamed(server_url, name))
         get_settings.cache_clear()
         yield _renamed(server_url, name)
-        from infra.llm import close_door  # brings LangChain along: not for tests without a database
-
-        await close_door()
+        door = sys.modules.get("infra.llm")  # heavy: not imported for tests that need no model
+        await (door.close_door() if door else close_pool())
     get_settings.cache_clear()
     _execute(server_url, "drop database {} with (force)", name)
 

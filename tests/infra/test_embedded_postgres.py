@@ -61,6 +61,12 @@ def postmaster(home: Path) -> int:
     return service.pid
 
 
+def wait_until_down(home: Path) -> None:
+    """The backends of a killed postmaster take a moment to notice."""
+    while running_service(home, "postgres"):
+        time.sleep(0.01)
+
+
 def ask(url: str, statement: str) -> object:
     with psycopg.connect(url) as connection:
         row = connection.execute(statement.encode()).fetchone()
@@ -215,8 +221,7 @@ async def test_a_pool_goes_on_after_its_server_was_killed(used_home: Path) -> No
     async with transaction() as connection:
         await connection.execute("create table if not exists patterns.kept()")
     os.kill(postmaster(home), signal.SIGKILL)
-    while running_service(home, "postgres"):  # its backends notice in a moment
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until_down, home)
     async with transaction() as connection:
         assert await (await connection.execute("select from patterns.kept")).fetchall() == []
 

@@ -1,10 +1,187 @@
 """The door to PostgreSQL, on a real one."""
 
-from infra.postgres import transaction
+import asyncio
+import subprocess
+import sys
+import textwrap
+from contextlib import suppress
+
+import numpy as np
+import psycopg
+import pytest
+from pgvector import HalfVector
+
+from infra import postgres
+from infra.errors import DatabaseError, DatabaseUnavailable, PatternsError, StorageError
+from infra.postgres import close_pool, fetch, transaction
+from infra.settings import get_settings
 
 
-async def test_a_transaction_gives_rows_as_dicts(database: str) -> None:
+async def value(statement: str) -> object:
     async with transaction() as connection:
-        cursor = await connection.execute("select 1 as one, '[1,2]'::halfvec as two")
+        row = await (await connection.execute(statement.encode())).fetchone()
+    assert row is not None
+    return row["value"]
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    """Python that reports every resource that it leaves open, on the database of the test."""
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_vectors_go_in_and_come_out(database: str) -> None:
+    vector = np.array([0.5, -1.25], dtype=np.float32)
+    async with transaction() as connection:
+        cursor = await connection.execute("select %s::halfvec as it", [HalfVector(vector)])
         row = await cursor.fetchone()
-    assert row["one"] == 1
+    assert row is not None
+    assert row["it"].to_list() == vector.tolist()
+
+
+async def test_a_transaction_that_fails_leaves_nothing(database: str) -> None:
+    async with transaction() as connection:
+        await connection.execute("create table patterns.things (id int)")
+    with suppress(ZeroDivisionError):
+        async with transaction() as connection:
+            await connection.execute("insert into patterns.things values (1)")
+            raise ZeroDivisionError
+    assert await value("select count(*) as value from patterns.things") == 0
+
+
+async def test_a_named_statement_gives_its_rows(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {"numbers": "select %(n)s::int as n", "nothing": "set local jit = off"}
+    monkeypatch.setattr(postgres, "queries", lambda: named)
+    assert await fetch("numbers", {"n": 3}) == [{"n": 3}]
+    assert await fetch("nothing") == []
+
+
+async def test_a_process_uses_no_more_connections_than_it_may(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_DATABASE_CONNECTIONS", "2")
+    get_settings.cache_clear()
+
+    async def one() -> object:
+        return await value("select pg_backend_pid() as value from pg_sleep(0.02)")
+
+    assert len(set(await asyncio.gather(*[one() for _ in range(12)]))) <= 2
+
+
+async def test_connections_that_the_server_cut_are_replaced(database: str) -> None:
+    before = await value("select pg_backend_pid() as value")
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+    assert await value("select pg_backend_pid() as value") != before
+
+
+async def test_a_server_that_is_not_there_is_an_error_that_may_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATTERNS_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/db")
+    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1.*PATTERNS_DATABASE_URL") as caught:
+        await fetch("anything")
+    assert caught.value.transient
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_who_waits_in_vain_for_a_connection_learns_the_reason(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_DATABASE_CONNECTIONS", "1")
+    get_settings.cache_clear()
+    await value("select 1 as value")
+    pool, _ = postgres._pools[asyncio.get_running_loop()]
+    pool.timeout = 0.1
+    monkeypatch.setenv("PATTERNS_DATABASE_URL", "postgresql://127.0.0.1:1/db")
+    get_settings.cache_clear()
+    await pool.drain()
+    with pytest.raises(DatabaseUnavailable, match="port 1"):
+        await value("select 1 as value")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("40P01", DatabaseUnavailable),  # deadlock
+        ("40001", DatabaseUnavailable),  # serialization failure
+        ("55P03", DatabaseUnavailable),  # lock not available
+        ("53300", DatabaseUnavailable),  # too many connections
+        ("57P01", DatabaseUnavailable),  # shut down by an administrator
+        ("53100", StorageError),  # disk full
+        ("23505", DatabaseError),  # unique violation
+        ("42501", DatabaseError),  # insufficient privilege
+        ("54000", DatabaseError),  # program limit exceeded
+    ],
+)
+async def test_the_servers_errors_are_told_apart(
+    database: str, code: str, kind: type[PatternsError]
+) -> None:
+    with pytest.raises(kind, match="so it goes") as caught:
+        await value(f"do $$ begin raise 'so it goes' using errcode = '{code}'; end $$")
+    assert caught.type is kind
+
+
+def test_pools_end_with_their_loops_and_leave_nothing_open(database: str) -> None:
+    done = run("""
+        import asyncio
+        from infra import postgres
+
+        async def one():
+            async with postgres.transaction() as connection:
+                await connection.execute("select pg_sleep(0.02)")
+
+        async def main():
+            await asyncio.gather(*[one() for _ in range(8)])
+
+        for _ in range(2):
+            asyncio.run(main())
+            print(len(postgres._pools))
+    """)
+    assert (done.stdout, done.stderr) == ("0\n0\n", "")
+
+
+def test_a_loop_ends_also_while_its_pool_waits_for_a_connection(database: str) -> None:
+    done = run("""
+        import asyncio
+        from infra import postgres
+
+        real = postgres._conninfo
+        asked = 0
+
+        async def conninfo():
+            global asked
+            asked += 1
+            if asked > 1:
+                await asyncio.sleep(3600)
+            return await real()
+
+        postgres._conninfo = conninfo
+
+        async def main():
+            async with postgres.transaction():
+                other = asyncio.create_task(anext(postgres.transaction().gen))
+                while asked < 2:
+                    await asyncio.sleep(0.01)
+
+        asyncio.run(main())
+        print("ended")
+    """)
+    assert done.stdout == "ended\n"
+
+
+async def test_a_closed_pool_opens_anew(database: str) -> None:
+    await value("select 1 as value")
+    await close_pool()
+    await close_pool()
+    assert await value("select 2 as value") == 2

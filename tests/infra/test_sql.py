@@ -1,0 +1,77 @@
+"""Named statements: found, told apart, packaged, and understood by the schema."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from infra import sql
+from infra.sql import queries
+
+SQL = Path(sql.__file__).parent
+_PARAMETER = re.compile(r"%\((\w+)\)[sbt]|%[sbt]|%%")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sql, "files", lambda _: tmp_path)
+    monkeypatch.setattr(sql, "queries", queries.__wrapped__)
+    (tmp_path / "queries").mkdir()
+    return tmp_path / "queries"
+
+
+def test_a_statement_is_what_stands_under_its_name(folder: Path) -> None:
+    (folder / "one.sql").write_text("-- a remark\n-- name: first\nselect 1;\n\n-- name: second\n2")
+    (folder / "notes.txt").write_text("-- name: third\nselect 3")
+    assert sql.queries() == {"first": "select 1;", "second": "2"}
+
+
+def test_a_name_that_stands_twice_is_an_error(folder: Path) -> None:
+    (folder / "one.sql").write_text("-- name: same\nselect 1")
+    (folder / "two.sql").write_text("-- name: same\nselect 2")
+    with pytest.raises(ValueError, match="same is defined twice"):
+        sql.queries()
+
+
+def numbered(statement: str) -> str:
+    """psycopg's parameters as PostgreSQL numbers them."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%"
+        name = match[1] or f"#{len(names)}"
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return _PARAMETER.sub(number, statement)
+
+
+async def test_every_statement_fits_the_schema(database: str) -> None:
+    wrong = {}
+    with psycopg.connect(database, autocommit=True) as connection:
+        for statement in queries().values():
+            if statement.startswith("create temporary table"):
+                connection.execute(statement.replace("on commit drop", ""))
+        for name, statement in queries().items():
+            result = connection.pgconn.prepare(b"", numbered(statement).encode())
+            state = result.error_field(psycopg.pq.DiagnosticField.SQLSTATE)
+            if state not in (None, b"42P18", b"42725"):  # psycopg passes types along
+                wrong[name] = result.error_message.decode()
+    assert not wrong
+
+
+def test_a_wheel_takes_all_the_sql_along() -> None:
+    pyproject = tomllib.loads((SQL.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = pyproject["tool"]["setuptools"]["package-data"]["*"]
+    folders = [
+        SQL.parents[1] / name.replace(".", "/")
+        for name in pyproject["tool"]["setuptools"]["packages"]
+    ]
+    packaged = {file for folder in folders for pattern in patterns for file in folder.glob(pattern)}
+    modules = {file for folder in folders for file in folder.glob("*.py")}
+    there = {file for file in SQL.rglob("*") if file.suffix in {".sql", ".py"}}
+    assert there <= packaged | modules

@@ -38,6 +38,15 @@ def test_a_named_column_is_not_recognised_as_another() -> None:
     assert found == Columns(text=("ticket",))
 
 
+def test_a_column_named_as_the_id_is_not_recognised_as_text() -> None:
+    found = recognise(Columns(id="message"), ["message", "question"], "t.csv")
+    assert found == Columns(id="message", text=("question",))
+
+
+def test_of_columns_alike_the_first_is_recognised() -> None:
+    assert recognise(Columns(), ["ID", "id", "text"], "t.csv").id == "ID"
+
+
 def test_nothing_is_grouped_unless_a_column_is_named() -> None:
     assert recognise(Columns(), ["id", "text", "product"], "t.csv").group_by is None
 

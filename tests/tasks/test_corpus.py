@@ -21,7 +21,7 @@ from tasks.records import to_records
 
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
 ROWS = [
-    {"id": "T3", "created_at": "2026-04-02", "product": "Atlas", "body": "It broke."},
+    {"id": "T3", "created_at": "2026-04-01", "product": "Atlas", "body": "It broke."},
     {"id": "T1", "created_at": "2026-04-01", "product": "Delta", "body": ""},
     {"id": "T2", "created_at": "2026-03-01", "product": "Atlas", "body": "It broke."},
     {"id": "T0", "created_at": "", "product": "", "body": "When?"},

@@ -22,7 +22,8 @@ TEXTS = st.lists(
         st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
         st.sampled_from(["\n", "\n\n", "\nAnn: ", ". ", "。", " ", "word " * 150, "x" * 2500]),
         st.sampled_from(["漢" * 450, "🙂" * 310, ("It broke. " * 30), "é" * 700]),
-    )
+    ),
+    max_size=10,
 ).map("".join)
 
 
@@ -76,6 +77,11 @@ def test_a_ticket_is_cut_between_paragraphs_before_sentences() -> None:
     assert cut_text(text, "ticket") == ["\n\n".join([paragraph.strip()] * 2)] * 2
 
 
+def test_a_ticket_is_cut_between_paragraphs_before_lines() -> None:
+    paragraph = "\n".join(["A line that the mail program broke"] * 25)  # 875 characters
+    assert cut_text("\n\n".join([paragraph] * 3), "ticket") == [paragraph] * 3
+
+
 def test_a_long_paragraph_is_cut_between_sentences() -> None:
     sentence = "The printer on the second floor prints every page in green. "  # 15 tokens
     cuts = cut_text(sentence * 60, "ticket")
@@ -84,7 +90,7 @@ def test_a_long_paragraph_is_cut_between_sentences() -> None:
 
 
 def test_chinese_is_cut_between_sentences_too() -> None:
-    cuts = cut_text("打印机坏了。" * 100, "ticket")
+    cuts = cut_text("打印机又坏了。" * 90, "ticket")
     assert len(cuts) == 2
     assert all(cut.endswith("。") for cut in cuts)
 

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,13 +145,16 @@ def test_a_list_of_turns_becomes_a_transcript() -> None:
     assert set(found["kind"]) == {"transcript"}
 
 
-def test_turns_of_a_parquet_file_are_read_alike() -> None:
+def test_the_types_of_a_parquet_file_are_read_alike() -> None:
     turns = [{"speaker": "Ann", "text": "Hi"}, {"speaker": "Bo", "text": "Hello"}]
-    table = pd.DataFrame({"id": ["1", "2"], "turns": [turns, None]})
-    arrow = table.convert_dtypes(dtype_backend="pyarrow")
-    columns = Columns(id="id", text=("turns",))
+    table = pa.table({"id": [1, 2], "shop": [12, None], "turns": [turns, None], "at": [NOON, None]})
+    columns = Columns(id="id", text=("turns",), time="at", group_by="shop")
+    arrow = table.to_pandas(types_mapper=pd.ArrowDtype)
     found, _, _ = to_records(arrow, columns, columns, "t.parquet")
+    assert found["id"].tolist() == ["1", "2"]
     assert found["text"].tolist() == ["Ann: Hi\nBo: Hello", ""]
+    assert found["group"].tolist() == ["12", None]
+    assert found["happened_at"].tolist() == [NOON, pd.NaT]
 
 
 def test_a_text_in_a_transcript_column_is_a_transcript_and_others_are_tickets() -> None:

@@ -83,9 +83,10 @@ def test_the_first_sheet_is_read_and_the_others_are_named(tmp_path: Path) -> Non
 
 
 def test_rows_of_a_sheet_without_any_value_are_left_out(tmp_path: Path) -> None:
-    table = pd.DataFrame([{"id": 1, "body": "a"}, {"id": None, "body": None}])
-    table.to_excel(tmp_path / "t.xlsx", index=False)
-    assert read_table(tmp_path / "t.xlsx")[0].to_dict("records") == [{"id": 1, "body": "a"}]
+    rows = [{"id": 1, "body": "a"}, {"id": None, "body": None}, {"id": 2, "body": None}]
+    pd.DataFrame(rows, dtype=object).to_excel(tmp_path / "t.xlsx", index=False)
+    found = read_table(tmp_path / "t.xlsx")[0].to_dict("records")
+    assert found == [{"id": 1, "body": "a"}, {"id": 2, "body": ""}]
 
 
 def test_a_line_separator_inside_a_json_string_ends_no_record(tmp_path: Path) -> None:

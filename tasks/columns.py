@@ -12,24 +12,22 @@ from tasks.suggestions import did_you_mean
 # fmt: off
 IDS = (
     "id", "ticket_id", "ticket", "ticket_no", "ticket_number", "ticket_key", "case_id",
-    "case_number", "case", "issue_id", "issue_key", "issue", "conversation_id", "convo_id",
-    "thread_id", "chat_id", "call_id", "interview_id", "record_id", "message_id",
-    "meeting_id", "query_id", "key", "number", "doc_id", "document_id", "uuid", "guid"
+    "case_number", "case", "issue_id", "issue_key", "issue", "record_id", "message_id",
+    "query_id", "conversation_id", "convo_id", "thread_id", "chat_id", "call_id",
+    "interview_id", "meeting_id", "key", "number", "doc_id", "document_id", "uuid", "guid",
 )
-TITLES = (
-    "subject", "title", "headline", "summary", "short_description"
-)
+TITLES = ("subject", "title", "headline", "summary", "short_description")
 BODIES = (
     "body", "description", "text", "message", "content", "comment", "comments",
     "issue_description", "details", "customer_message", "complaint", "feedback", "review",
     "question", "query", "request", "note", "notes", "utterance", "transcript", "turns",
-    "messages", "conversation", "dialogue", "dialog"
+    "messages", "conversation", "dialogue", "dialog",
 )
 TIMES = (
     "created_at", "created", "created_on", "created_date", "creation_date", "created_time",
     "opened_at", "opened", "opened_on", "date", "datetime", "timestamp", "time", "date_time",
     "submitted_at", "reported_at", "received_at", "sent_at", "started_at", "happened_at",
-    "occurred_at"
+    "occurred_at",
 )
 # fmt: on
 ROW = "row"  # in place of an id column: number the records

@@ -22,7 +22,8 @@ create table patterns.calls (
     held_until timestamptz,
     created_at timestamptz not null default now(),
     replied_at timestamptz,
-    paid_by uuid                            -- root run that paid for the reply
+    paid_by uuid,                           -- root run that paid for the reply
+    waited boolean not null default false   -- another process waits for the reply
 );
 create index calls_sources on patterns.calls using gin (sources);
 create index calls_prompt on patterns.calls (prompt, version);
@@ -78,6 +79,7 @@ create table patterns.rate_buckets (
 create table patterns.corpora (
     id bigint generated always as identity primary key,
     name text not null unique,
+    group_by text,                          -- name of the column that its records are grouped by
     created_at timestamptz not null default now()
 );
 create table patterns.corpus_records (
@@ -86,6 +88,7 @@ create table patterns.corpus_records (
     happened_at timestamptz,
     text text not null,
     group_by text,
+    kind text not null check (kind in ('ticket', 'transcript')),
     added_at timestamptz not null default now(),
     primary key (corpus_id, id)
 );

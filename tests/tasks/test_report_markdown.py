@@ -20,7 +20,7 @@ def tags(markdown: str) -> set[str]:
     return set(re.findall(r"<\s*/?\s*(\w+)", RENDERER.render(markdown)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(reports())
 def test_whatever_is_in_a_report_it_adds_no_markup(report: Report) -> None:
     assert tags(markdown_report(report)) <= TAGS

@@ -69,7 +69,7 @@ def words(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(reports())
 def test_whatever_is_in_a_report_nothing_executes_or_leaves_the_page(report: Report) -> None:
     html = html_report(report)
@@ -83,7 +83,7 @@ def test_whatever_is_in_a_report_nothing_executes_or_leaves_the_page(report: Rep
     html.encode()
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(reports())
 def test_every_finding_has_a_place_with_its_title_and_tickets(report: Report) -> None:
     page = Page(html_report(report))

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from uuid import UUID
 
@@ -69,7 +69,7 @@ class Request:
     @cached_property
     def schema(self) -> dict[str, Any] | None:
         """JSON schema of the reply."""
-        return self.fills.model_json_schema() if self.fills else None
+        return _schema_of(self.fills) if self.fills else None
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -308,6 +308,11 @@ def _row(request: Request, raw: RawReply, error: ModelError | None = None) -> di
         "error": type(error).__name__ if error else None,
         **_use(request),
     }
+
+
+@cache
+def _schema_of(fills: type[BaseModel]) -> dict[str, Any]:
+    return fills.model_json_schema()
 
 
 def _use(request: Request) -> dict[str, Any]:

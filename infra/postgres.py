@@ -54,19 +54,13 @@ def database_url() -> str:
 @asynccontextmanager
 async def transaction() -> AsyncIterator[Connection]:
     """A connection of the process's pool, in one transaction. Rows are dicts."""
-    pool = await _pool()
-    with translated():
-        try:
-            async with pool.connection() as connection, connection.transaction():
-                yield connection
-        except PoolTimeout:
-            await asyncio.to_thread(_probe)  # raises the reason, which the pool only logs
-            raise
+    async with _connection() as connection, connection.transaction():
+        yield connection
 
 
 async def fetch(name: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """Run the named statement in a transaction of its own and return its rows."""
-    async with transaction() as connection:
+    """Run the named statement, which is a transaction by itself, and return its rows."""
+    async with _connection() as connection:
         cursor = await connection.execute(queries()[name], params)
         return await cursor.fetchall() if cursor.description else []
 
@@ -77,6 +71,18 @@ async def close_pool() -> None:
     if keeper:
         keeper.cancel()
         await asyncio.wait([keeper])
+
+
+@asynccontextmanager
+async def _connection() -> AsyncIterator[Connection]:
+    pool = await _pool()
+    with translated():
+        try:
+            async with pool.connection() as connection:
+                yield connection
+        except PoolTimeout:
+            await asyncio.to_thread(_probe)  # raises the reason, which the pool only logs
+            raise
 
 
 async def _pool() -> _Pool:
@@ -98,14 +104,13 @@ def _unopened(connections: WeakSet[Connection]) -> _Pool:
     async def configure(connection: Connection) -> None:
         connections.add(connection)
         await register_vector_async(connection)
-        await connection.commit()
 
     # What keeps it from connecting is raised by `_probe`: not for stderr as well.
     logging.getLogger("psycopg.pool").addHandler(_NOWHERE)
     return AsyncConnectionPool(
         _conninfo,
         connection_class=Connection,
-        kwargs={"row_factory": dict_row},
+        kwargs={"row_factory": dict_row, "autocommit": True},
         min_size=1,
         max_size=get_settings().database_connections,
         configure=configure,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage
 
-_clients: dict[tuple[Any, ...], tuple["BaseChatModel", httpx.AsyncClient]] = {}
+_clients: dict[tuple[Any, ...], "asyncio.Task[tuple[BaseChatModel, httpx.AsyncClient]]"] = {}
 
 LOCAL_TIMEOUT = 600.0  # seconds: a CPU reads a full context in minutes
 
@@ -128,7 +128,9 @@ async def close_clients() -> None:
     """Close this loop's connections to the endpoints, at its end."""
     loop = asyncio.get_running_loop()
     for key in [key for key in _clients if key[0] is loop]:
-        await _clients.pop(key)[1].aclose()
+        building = _clients.pop(key)
+        if building.done() and not building.cancelled() and not building.exception():
+            await building.result()[1].aclose()
 
 
 async def _chat_model(model: str) -> "BaseChatModel":
@@ -145,13 +147,18 @@ async def _chat_model(model: str) -> "BaseChatModel":
 async def _client(
     provider: str, name: str, base_url: str | None, key: str | None, timeout: float
 ) -> "BaseChatModel":
-    place = (asyncio.get_running_loop(), provider, name, base_url, key)
+    loop = asyncio.get_running_loop()
+    place = (loop, provider, name, base_url, key)
     if place not in _clients:
-        # In a thread: the first import of LangChain takes seconds, and heartbeats must go on.
-        http = httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_connections=None))
-        built = await asyncio.to_thread(_built, provider, name, base_url, key, timeout, http)
-        _clients.setdefault(place, (built, http))
-    return _clients[place][0]
+
+        async def build() -> tuple["BaseChatModel", httpx.AsyncClient]:
+            # In a thread: the first import of LangChain takes seconds, and heartbeats must go on.
+            http = httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_connections=None))
+            return await asyncio.to_thread(_built, provider, name, base_url, key, timeout, http), http
+
+        # Kept while it is made: the many calls of a starting run share one client.
+        _clients[place] = loop.create_task(build())
+    return (await asyncio.shield(_clients[place]))[0]
 
 
 def _built(

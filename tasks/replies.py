@@ -1,6 +1,7 @@
 """What models fill in: pydantic models of replies. Enums come first, so that small models decide
 before they write; lengths are bounded, so that no reply runs away."""
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -63,14 +64,16 @@ class TicketLabel(_Reply):
     summary: Annotated[str, Field(min_length=3, max_length=160)]
 
 
+@cache
 def facts_by_label(labels: tuple[str, ...]) -> type[BaseModel]:
     """A reply with one required fact for each label: no passage is forgotten, none invented."""
-    fields = {label: (PassageFact, ...) for label in labels}
+    fields = dict.fromkeys(labels, (PassageFact, ...))
     return create_model("Facts", __base__=_Reply, **fields)  # type: ignore[call-overload,no-any-return]
 
 
+@cache
 def points_by_label(labels: tuple[str, ...]) -> type[Overview]:
     """An overview with one required sentence for each label."""
     sentence = Annotated[str, Field(min_length=3, max_length=200)]
-    fields = {label: (sentence, ...) for label in labels}
+    fields = dict.fromkeys(labels, (sentence, ...))
     return create_model("OverviewByLabel", __base__=Overview, **fields)  # type: ignore[call-overload,no-any-return]

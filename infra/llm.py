@@ -340,7 +340,7 @@ def _pause(tries: int, error: ModelError) -> float:
     asked = error.retry_after if isinstance(error, ModelRateLimited) else None
     if asked is not None:
         return min(LONGEST_PAUSE, asked) * random.uniform(1.0, 1.2)
-    return min(LONGEST_PAUSE, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
+    return min(LONGEST_PAUSE, 0.5 * 2.0**tries) * random.uniform(0.5, 1.0)
 
 
 class _Door:

@@ -97,14 +97,14 @@ async def send(
     with _translated(model):
         if schema is None:
             reply = await chat.bind(max_tokens=max_tokens).ainvoke(turns)
-            text = reply.text
+            text = str(reply.text)
         elif _speaks_openai(model):
             body = {"response_format": _response_format(schema, strict=not _own_endpoint(model))}
             reply = await chat.bind(max_tokens=max_tokens, extra_body=body).ainvoke(turns)
-            text = reply.text
+            text = str(reply.text)
         else:
             structured = chat.with_structured_output(schema, include_raw=True)
-            parts = await structured.ainvoke(turns)
+            parts: Any = await structured.ainvoke(turns)
             reply, text = parts["raw"], json.dumps(parts["parsed"])
     usage = reply.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
     seconds = time.perf_counter() - started
@@ -154,7 +154,9 @@ async def _client(
         async def build() -> tuple["BaseChatModel", httpx.AsyncClient]:
             # In a thread: the first import of LangChain takes seconds, and heartbeats must go on.
             http = httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_connections=None))
-            return await asyncio.to_thread(_built, provider, name, base_url, key, timeout, http), http
+            return await asyncio.to_thread(
+                _built, provider, name, base_url, key, timeout, http
+            ), http
 
         # Kept while it is made: the many calls of a starting run share one client.
         _clients[place] = loop.create_task(build())
@@ -181,7 +183,8 @@ def _built(
     if key:
         options["api_key"] = key
     try:
-        return init_chat_model(name, model_provider=provider, **options)
+        chat: BaseChatModel = init_chat_model(name, model_provider=provider, **options)
+        return chat
     except ImportError as error:
         raise ModelRejected(
             f"The provider {provider} needs a package: {_first_line(error)} "

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -129,10 +129,10 @@ async def assemble(
     )
 
 
-async def run_totals() -> dict[str, int | float | None]:
+async def run_totals() -> dict[str, Any]:
     """Model calls, cache hits, tokens and cost of the current run, from the ledger."""
     [row] = await fetch("run_totals", {"root_run": current_root_run()})
-    return dict(row)
+    return row
 
 
 def _theme(

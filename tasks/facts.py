@@ -1,7 +1,7 @@
 """Facts: what each passage of a corpus reports, with its vector.
 
-Strategy ``embed``: no model call; a passage is its own fact. Strategy ``read``: what a model made of
-the passage (`tasks.reading`), kept in the database.
+Strategy ``embed``: no model call; a passage is its own fact. Strategy ``read``: what a model made
+of the passage (`tasks.reading`), kept in the database.
 """
 
 import hashlib
@@ -30,8 +30,9 @@ _FACT = ("problem", "severity", "quote", "quote_dropped")
 class Facts:
     """All facts of a corpus, and the records that have none. Opaque to Prefect: it holds text.
 
-    ``strategy``: how they were made. ``table``: record, passage (SHA-256), fact (id by content), problem, severity, quote, in
-    canonical order. ``vectors``: float32 (n, d), aligned. ``unassigned``: record id -> reason.
+    ``strategy``: how they were made. ``table``: record, passage (SHA-256), fact (id by content),
+    problem, severity, quote, quote_dropped, in canonical order. ``vectors``: float32 (n, d),
+    aligned. ``unassigned``: record id -> reason.
     """
 
     __slots__ = ("invalid_quotes", "strategy", "table", "unassigned", "vectors")
@@ -76,11 +77,11 @@ async def collect_facts(
     corpus: Corpus, passages: "pd.DataFrame", strategy: Strategy, failed: dict[str, str]
 ) -> Facts:
     """The facts of all passages, with vectors, and the records that have none, with the reason."""
+    reasons: dict[str, str] = {}
     if strategy == "embed":
-        rows, reasons = _facts_of_themselves(passages), {}
+        rows = _facts_of_themselves(passages)
     else:
         rows, reasons = await _facts_read(passages)
-    reasons = {**reasons, **failed}
     import pandas as pd
 
     names = ["record", "passage", "fact", "problem", "severity", "quote", "quote_dropped"]
@@ -89,7 +90,7 @@ async def collect_facts(
         strategy,
         table,
         await vectors(list(table["problem"])),
-        _unassigned(corpus, passages, set(table["record"]), reasons),
+        _unassigned(corpus, passages, set(table["record"]), reasons | failed),
         int(table["quote_dropped"].sum()),
     )
 

@@ -1,5 +1,6 @@
 """What a summary is asked for, what it would take, and when it is whole."""
 
+import math
 import re
 from datetime import datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ class SummaryRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(
-        description="A file, a folder of transcripts, `corpus:NAME`, `sql:FILE` or `query:SELECT …`."
+        description="A file, a folder of transcripts, `corpus:NAME`, `sql:FILE`, `query:SELECT …`."
     )
     columns: Columns = Field(default_factory=Columns, description="Recognised where left out.")
     since: datetime | None = Field(None, description="Only records from this time on.")
@@ -126,7 +127,7 @@ async def plan_of(
 
 def expected_themes(facts: int) -> int:
     """About how many themes that many facts fall into, before any was seen."""
-    return min(120, round(1.3 * facts**0.5))
+    return min(120, round(1.3 * math.sqrt(facts)))
 
 
 def require_whole(

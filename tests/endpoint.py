@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible endpoint on loopback: the model of most tests, behind the real door."""
+"""A scripted OpenAI-compatible endpoint on loopback: what most tests have behind the real door."""
 
 import json
 import threading

@@ -320,6 +320,6 @@ async def test_a_damaged_stored_reply_is_named(endpoint: ScriptedEndpoint, datab
     endpoint.answer = lambda body, n: '{"name": "green"}'
     await complete(question(fills=Colour))
     async with await psycopg.AsyncConnection.connect(database) as connection:
-        await connection.execute("update patterns.calls set reply = '{\"text\": \"gre\"}'")
+        await connection.execute('update patterns.calls set reply = \'{"text": "gre"}\'')
     with pytest.raises(DatabaseError, match="damaged"):
         await complete(question(fills=Colour))

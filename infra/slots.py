@@ -95,7 +95,7 @@ class Slots:
 
 
 async def wait_for_rate(model: str, tokens: int) -> None:
-    """Wait until the endpoint's rates, shared by all processes, admit a request of so many tokens."""
+    """Wait until the endpoint's rates, shared by all processes, admit that many tokens."""
     settings = get_settings()
     requests, rate = settings.chat_requests_per_minute, settings.chat_tokens_per_minute
     if requests is None and rate is None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -41,7 +41,6 @@ def test_the_evidence_of_a_section_is_the_union_of_its_childrens() -> None:
     assert evidence(report, "S2") == ("T-1", "T-2", "T-3", "T-4", "T-5")
 
 
-@settings(deadline=None)
 @given(reports())
 def test_every_ticket_is_covered_or_unassigned_and_never_both(report: Report) -> None:
     covered = [ticket for finding in report.findings for ticket in finding.ticket_ids]
@@ -55,7 +54,6 @@ def test_every_ticket_is_covered_or_unassigned_and_never_both(report: Report) ->
         assert list(own) == sorted(own, key=report.tickets.index)
 
 
-@settings(deadline=None)
 @given(reports())
 def test_a_report_survives_json(report: Report) -> None:
     assert Report.model_validate_json(report.model_dump_json()) == report
@@ -151,7 +149,6 @@ def test_unknown_citations_are_dropped_and_counted() -> None:
     assert dropped == 4
 
 
-@settings(deadline=None)
 @given(st.text("[]FS19, ") | st.sampled_from(HOSTILE), st.sets(st.sampled_from(("F1", "S9"))))
 def test_whatever_is_kept_cites_only_what_is_known(text: str, known: set[str]) -> None:
     kept, dropped = keep_citations(text, known)

@@ -4,7 +4,7 @@ import html
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -44,20 +44,17 @@ def shown(markdown: str, allowed: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
-@settings(deadline=None)
 @given(texts)
 @example("www.evil.example\n\xa0\n\nb")
 def test_an_escaped_text_is_shown_as_it_is(text: str) -> None:
     assert shown(escaped(text), "p br") == " ".join(text.split())
 
 
-@settings(deadline=None)
 @given(texts)
 def test_a_quoted_text_is_shown_as_it_is(text: str) -> None:
     assert shown(quoted(text), "blockquote p br") == " ".join(text.split())
 
 
-@settings(deadline=None)
 @given(texts)
 def test_a_line_is_shown_as_it_is_in_a_table(text: str) -> None:
     line = " ".join(text.split())

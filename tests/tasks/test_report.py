@@ -57,9 +57,7 @@ def test_without_group_by_the_group_is_null(tmp_path: Path) -> None:
     assert pd.read_parquet(files.parquet)["group"].isna().all()
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(report=reports())
 def test_the_findings_hold_exactly_the_covered_tickets(report: Report, tmp_path: Path) -> None:
     frame = pd.read_parquet(write_report(report, tmp_path).parquet)

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.findings import Finding, Period, Report, TimelinePoint
@@ -52,7 +52,6 @@ def test_periods_start_on_mondays_and_first_days() -> None:
     assert period_start(day, "year") == date(2024, 1, 1)
 
 
-@settings(deadline=None)
 @given(
     st.sets(st.dates(date(1990, 1, 1), date(2030, 1, 1)), min_size=1),
     st.sampled_from(("day", "week", "month", "year")),
@@ -77,7 +76,6 @@ def test_periods_follow_each_other_without_gaps(days: set[date], period: Period)
     )
 
 
-@settings(deadline=None)
 @given(reports())
 def test_a_series_has_every_dated_ticket_once(report: Report) -> None:
     counts = series(report)

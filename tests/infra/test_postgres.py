@@ -134,7 +134,7 @@ async def test_the_servers_errors_are_told_apart(
 
 def test_pools_end_with_their_loops_and_leave_nothing_open(database: str) -> None:
     done = run("""
-        import asyncio
+        import asyncio, gc, psycopg, time
         from infra import postgres
 
         async def one():
@@ -144,11 +144,19 @@ def test_pools_end_with_their_loops_and_leave_nothing_open(database: str) -> Non
         async def main():
             await asyncio.gather(*[one() for _ in range(8)])
 
-        for _ in range(2):
-            asyncio.run(main())
-            print(len(postgres._pools))
+        gc.disable()
+        asyncio.run(main())
+        asyncio.run(main())
+        deadline, left = time.monotonic() + 5, 1
+        with psycopg.connect(postgres.database_url(), autocommit=True) as connection:
+            while left and time.monotonic() < deadline:
+                left, = connection.execute(
+                    "select count(*) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()"
+                ).fetchone()
+        print(left)
     """)
-    assert (done.stdout, done.stderr) == ("0\n0\n", "")
+    assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 def test_a_loop_ends_also_while_its_pool_waits_for_a_connection(database: str) -> None:

@@ -7,6 +7,7 @@ Downloaded assets are kept between sessions, in ``PATTERNS_ASSETS`` or the user'
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +22,7 @@ from platformdirs import user_cache_path
 from psycopg import sql
 
 from infra import embedded_postgres
+from infra.background import stop_service
 from infra.postgres import close_pool
 from infra.schema import migrate
 from infra.settings import get_settings
@@ -35,6 +37,7 @@ _server = pytest.StashKey[str | None]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """No test sees the developer's settings or data, and what is started is the session's own."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a time limit: clean up
     home = config.stash[_home] = Path(tempfile.mkdtemp(prefix="patterns-test-"))
     home.chmod(0o711)  # as root, PostgreSQL's account has to get through
     kept = {
@@ -49,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     home = config.stash[_home]
+    for lock in (home / "services").glob("*.lock"):
+        if lock.stem != "postgres":
+            stop_service(home, lock.stem)
     embedded_postgres.stop(home)
     shutil.rmtree(home)
 

@@ -129,4 +129,4 @@ async def _wait(form: type[Review], key: str) -> Review:
             form, timeout=LOCAL_PATIENCE, poll_interval=POLL_SECONDS, key=key
         )
     except FlowPauseTimeout as error:
-        raise ReviewRefused("Nobody decided in 24 hours. Run it again to ask once more.") from error
+        raise ReviewRefused("Nobody decided in time. Run it again to ask once more.") from error

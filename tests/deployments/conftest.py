@@ -1,0 +1,86 @@
+"""The platform as its users have it: one for the session, in a data directory of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.endpoint import ScriptedEndpoint
+
+LABEL = {"category": "billing", "urgency": "low", "summary": "Wants a <b>refund</b>."}
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A user's shell: a home directory, a PATTERNS_HOME, a model endpoint."""
+
+    home: Path
+    variables: dict[str, str]
+    endpoint: ScriptedEndpoint
+
+    def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            command,
+            env=self.variables | variables,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def patterns(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `patterns`."""
+        return self.run(Path(sys.executable).with_name("patterns"), *arguments, **variables)
+
+    def result(self, *arguments: str) -> Any:
+        """What `patterns … --json` prints, when it succeeds."""
+        done = self.patterns(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def python(self, source: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run plain Python."""
+        return self.run(sys.executable, "-c", source, **variables)
+
+    def pid(self, service: str) -> int:
+        """The process of a background service."""
+        return int((self.home / "data" / "services" / f"{service}.lock").read_text())
+
+
+@pytest.fixture(scope="session")
+def terminal() -> Iterator[Terminal]:
+    with (
+        tempfile.TemporaryDirectory(prefix="patterns-platform-") as folder,
+        ScriptedEndpoint(lambda body, n: json.dumps(LABEL)) as endpoint,
+    ):
+        home = Path(folder)
+        home.chmod(0o711)  # as root, PostgreSQL's account has to get through
+        others = {
+            k: v for k, v in os.environ.items() if not k.startswith(("PATTERNS_", "PREFECT_"))
+        }
+        variables = {
+            **others,
+            "HOME": str(home),
+            "PATTERNS_HOME": str(home / "data"),
+            "PATTERNS_ASSETS": os.environ["PATTERNS_ASSETS"],
+            "PATTERNS_CHAT_MODEL": "openai:scripted",
+            "PATTERNS_CHAT_BASE_URL": endpoint.base_url,
+        }
+        terminal = Terminal(home, variables, endpoint)
+        yield terminal
+        terminal.patterns("down")
+
+
+@pytest.fixture
+def api(terminal: Terminal) -> str:
+    """The address of the API of the platform, which is up."""
+    return str(terminal.result("up")["api"])

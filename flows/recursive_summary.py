@@ -38,7 +38,7 @@ async def summarize_corpus(request: SummaryRequest) -> Figures:
         async with progress("Reading passages", sum(batch.size for batch in batches)) as reading:
             failed = merged(await together(read_batch(batch, reading) for batch in batches))
         facts = await collect_facts(corpus, passages, request.way, failed)
-        tree = await group_facts(corpus, facts, request.way, refit=request.refit)
+        tree = await group_facts(corpus, facts, refit=request.refit)
         async with progress("Wording themes", len(tree.nodes)) as wording:
             branches = (word_branch(tree, node, facts, wording) for node in tree.branches)
             words = merged(await together(branches))

@@ -1,0 +1,68 @@
+"""Shuffle and merge: facts to the themes of their lineage, close themes told apart by the model."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from infra.errors import DatabaseError
+from tasks.codebook import RARE, Codebook, assign, save_codebook
+from tasks.facts import lineage_of
+from tasks.fitting import current_codebook
+from tasks.merging import close_pairs, merge
+from tasks.runs import is_transient, together
+from tasks.tree import Tree, tree_of
+from tasks.wording import sample_texts, same_problem
+
+if TYPE_CHECKING:
+    from tasks.corpus import Corpus
+    from tasks.facts import Facts
+    from tasks.tree import Node
+
+_TRIES = 5  # while other runs of the lineage change its codebook
+
+
+@task(
+    name="group facts",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=1,
+    retry_delay_seconds=5,
+    retry_condition_fn=is_transient,
+)
+async def group_facts(corpus: "Corpus", facts: "Facts", *, refit: bool = False) -> Tree:
+    """The tree of themes that the facts of a corpus fall under, by the codebook of its lineage.
+
+    Pairs of close themes that were not compared before are put to the model, one question each.
+    """
+    lineage = lineage_of(corpus.name, facts.strategy)
+    ids = list(facts.table["fact"])
+    refitted = False
+    for _ in range(_TRIES):
+        codebook, again = await current_codebook(lineage, ids, facts.vectors, refit)
+        refit, refitted = False, refitted or again
+        merged = await _merged(codebook, ids, facts)
+        saved = merged if merged is codebook else await save_codebook(lineage, merged)
+        if saved:
+            leaves = await asyncio.to_thread(assign, saved, ids, facts.vectors)
+            return tree_of(saved, ids, leaves, refitted)
+    raise DatabaseError(
+        f"Other runs keep changing the themes of {lineage!r}. Run again when they have ended."
+    )
+
+
+async def _merged(codebook: Codebook, ids: list[str], facts: "Facts") -> Codebook:
+    """The codebook with those close themes made one that the model says are the same."""
+    leaves = await asyncio.to_thread(assign, codebook, ids, facts.vectors)
+    tree = tree_of(codebook, ids, leaves)
+    pairs = close_pairs(codebook, set(leaves.tolist()) - {RARE})
+    same = await together(_same(tree.nodes[a], tree.nodes[b], facts) for a, b in pairs)
+    return merge(codebook, (pair for pair, is_same in zip(pairs, same, strict=True) if is_same))
+
+
+async def _same(first: "Node", second: "Node", facts: "Facts") -> bool:
+    (some, some_sources), (others, other_sources) = (
+        sample_texts(node, facts) for node in (first, second)
+    )
+    return await same_problem(some, others, some_sources + other_sources)

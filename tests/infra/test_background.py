@@ -103,9 +103,14 @@ def test_a_command_that_does_not_exist_is_reported(home: Path) -> None:
 
 def test_a_server_that_does_not_answer_is_reported_and_can_be_stopped(home: Path) -> None:
     sleep = [sys.executable, "-c", "import time; print('loading', flush=True); time.sleep(600)"]
+
+    def never(_: int) -> bool:
+        eventually((home / "services" / "web.log").read_text)
+        return False
+
     for _ in range(2):  # its starter, and one who finds it
         with pytest.raises(EmbeddedServerError, match=r"did not answer for 1 s[\s\S]*loading"):
-            ensure_service(home, NAME, lambda _: sleep, ready, patience=1)
+            ensure_service(home, NAME, lambda _: sleep, never, patience=1)
     assert stop_service(home, NAME)
 
 

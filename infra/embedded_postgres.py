@@ -124,7 +124,9 @@ def _start(home: Path) -> int:
             )
         except EmbeddedServerError as error:
             if "No space left on device" in str(error):
-                raise StorageError(f"{folder}: disk full. Free some space. {error}") from error
+                raise StorageError(
+                    f"{folder} has no space left. Free some, or set PATTERNS_HOME to another place."
+                ) from error
             raise
         _create_databases(folder, service.port)
     return service.port

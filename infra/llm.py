@@ -45,6 +45,7 @@ TRIES = 6  # of one request while the endpoint fails
 TRIES_AT_FIRST = 3  # while it has never answered: then it is rather a wrong setting than a fault
 LONGEST_PAUSE = 60.0  # seconds between two tries
 REASKS = 2  # of a reply that does not fit its schema
+_LATE = 10.0  # seconds that a reply may still take when nobody waits for it any more
 _POLL = 2.0  # seconds, beneath LISTEN, while another holder works on the same request
 
 
@@ -230,8 +231,7 @@ async def _ask(request: Request, door: "_Door", started: float) -> Reply:
             again = f"That reply does not fit: {fault}. Answer again with JSON that fits."
             messages = (*messages, Message("assistant", raw.text), Message("user", again))
         else:
-            kept = {"reply": Jsonb({"text": storable(raw.text)}), **_row(request, raw)}
-            await fetch("keep_reply", kept)
+            await _keep(request, raw)
             return Reply(
                 text=raw.text,
                 value=value,
@@ -275,7 +275,8 @@ async def _ask_once(request: Request, messages: tuple[Message, ...], door: "_Doo
         async with door.slots(request.model).hold():
             budget.admit(request.model)
             started = time.perf_counter()
-            raw = await send(request.model, messages, request.schema, request.max_tokens)
+            asked = send(request.model, messages, request.schema, request.max_tokens)
+            raw = await _kept_if_cancelled(request, asyncio.ensure_future(asked))
         door.answered[request.model] = door.answered.get(request.model, 0) + 1
         cost = price_of(request.model, raw.prompt_tokens, raw.completion_tokens)
         budget.spend(raw.prompt_tokens + raw.completion_tokens, cost)
@@ -285,6 +286,25 @@ async def _ask_once(request: Request, messages: tuple[Message, ...], door: "_Doo
         await fetch("note_failure", _row(request, spent, error))
         raise
     return raw
+
+
+async def _kept_if_cancelled(request: Request, asked: "asyncio.Future[RawReply]") -> RawReply:
+    """The reply. Whoever asked may be cancelled, because another call of the run failed: this one
+    is paid for, so it may still arrive and is kept."""
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:
+        arrived, _ = await asyncio.wait([asked], timeout=_LATE)
+        with suppress(ModelError, ValidationError):
+            if arrived and (raw := asked.result()).finish == "whole":
+                _validated(request, raw.text)
+                await _keep(request, raw)
+        asked.cancel()
+        raise
+
+
+async def _keep(request: Request, raw: RawReply) -> None:
+    await fetch("keep_reply", {"reply": Jsonb({"text": storable(raw.text)}), **_row(request, raw)})
 
 
 def _refuse_unfinished(request: Request, raw: RawReply) -> None:

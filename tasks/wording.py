@@ -83,7 +83,7 @@ async def word_theme(texts: Sequence[str], sources: tuple[str, ...]) -> Words:
         reply = await ask("word_theme", {"texts": lines}, sources=sources)
     except UNUSABLE as error:
         return Words(title=_shortened(texts[0], 70), failed=type(error).__name__)
-    return Words.model_validate(reply.value, from_attributes=True)
+    return _words(reply.value)
 
 
 async def word_area(children: Sequence[Words]) -> Words:
@@ -94,7 +94,7 @@ async def word_area(children: Sequence[Words]) -> Words:
     except UNUSABLE as error:
         titles = " · ".join(child.title for child in children)
         return Words(title=_shortened(titles, 70), failed=type(error).__name__)
-    return Words.model_validate(reply.value, from_attributes=True)
+    return _words(reply.value)
 
 
 @task(
@@ -123,8 +123,8 @@ async def synthesize(tree: "Tree", words: dict[int, Words]) -> Synthesis:
             failed=type(error).__name__,
         )
     said = reply.value
-    points = {child: getattr(said, label) for child, label in labels.items()}
-    return Synthesis(headline=getattr(said, "headline", ""), points=points)
+    points = {child: whole_sentences(getattr(said, label)) for child, label in labels.items()}
+    return Synthesis(headline=whole_sentences(getattr(said, "headline", "")), points=points)
 
 
 async def same_problem(
@@ -146,6 +146,18 @@ def sample_texts(node: "Node", facts: "Facts") -> tuple[list[str], tuple[str, ..
     """The texts of a leaf's stable sample, and the SHA-256 of their passages."""
     rows = facts.table.iloc[list(node.sample)]
     return list(rows["problem"]), tuple(dict.fromkeys(rows["passage"]))
+
+
+def _words(said: "BaseModel | None") -> Words:
+    words = Words.model_validate(said, from_attributes=True)
+    return words.model_copy(update={"detail": whole_sentences(words.detail)})
+
+
+def whole_sentences(text: str) -> str:
+    """The text up to its last whole sentence, where it has one: a length limit may have cut it."""
+    text = " ".join(text.split())
+    end = max(text.rfind(mark) for mark in ".!?…。！？")
+    return text[: end + 1] if end > 0 else text
 
 
 def _labels(count: int) -> list[str]:

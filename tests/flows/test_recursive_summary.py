@@ -112,13 +112,21 @@ async def test_a_new_ticket_costs_a_few_calls(
 async def test_a_deleted_ticket_is_in_nothing_that_is_left(
     endpoint: ScriptedEndpoint, tmp_path: Path
 ) -> None:
-    secret = "My badge number is zebra nine nine seven."
-    told = changed(tmp_path, lambda table: with_ticket(table, "T-9999", secret))
-    assert secret in report_of(await summarize_corpus(request(told))).model_dump_json()
+    secret = "The zebra stickers on my badge glow at night."
+
+    def with_secrets(table: pd.DataFrame) -> pd.DataFrame:
+        rows = [
+            {**table.iloc[0], "id": f"T-999{n}", "subject": "", "body": secret} for n in range(4)
+        ]
+        return pd.concat([table, pd.DataFrame(rows)])
+
+    told = changed(tmp_path, with_secrets)
+    assert "zebra" in report_of(await summarize_corpus(request(told))).model_dump_json()
+    endpoint.calls.clear()
     figures = await summarize_corpus(request(changed(tmp_path, as_it_is)))
-    left = report_of(figures).model_dump_json()
+    left = report_of(figures).model_dump_json() + json.dumps(endpoint.calls)
     assert "zebra" not in left
-    assert "T-9999" not in left
+    assert "T-999" not in left
 
 
 @pytest.mark.parametrize(
@@ -258,10 +266,6 @@ async def test_a_tiny_corpus_is_a_corpus(
     pd.DataFrame(rows).to_csv(path, index=False)
     figures = await summarize_corpus(request(path))
     assert figures.covered + figures.unassigned == len(texts)
-
-
-def with_ticket(table: pd.DataFrame, id_: str, body: str) -> pd.DataFrame:
-    return pd.concat([table, pd.DataFrame([{**table.iloc[0], "id": id_, "body": body}])])
 
 
 def words_and_evidence(report: Report) -> str:

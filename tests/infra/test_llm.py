@@ -226,14 +226,35 @@ async def test_a_failed_call_leaves_its_place_to_the_next(endpoint: ScriptedEndp
     assert (await complete(question())).text == "green"
 
 
-async def test_a_cancelled_call_leaves_its_place_to_the_next(endpoint: ScriptedEndpoint) -> None:
-    endpoint.latency = 0.3
+async def test_a_reply_that_is_paid_for_is_kept_though_its_caller_was_cancelled(
+    endpoint: ScriptedEndpoint,
+) -> None:
+    endpoint.latency = 0.5
     first = asyncio.create_task(complete(question()))
-    await asyncio.sleep(0.15)
+    while not endpoint.calls:
+        await asyncio.sleep(0.02)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert (await complete(question())).served_by == "model"
+    assert (await complete(question())).served_by == "exact"
+
+
+async def test_a_call_that_waits_for_its_slot_can_be_cancelled(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_CHAT_SLOTS", "1")
+    get_settings.cache_clear()
+    endpoint.latency = 0.5
+    first = asyncio.create_task(complete(question("first")))
+    while not endpoint.calls:
+        await asyncio.sleep(0.02)
+    second = asyncio.create_task(complete(question("second")))
+    await asyncio.sleep(0.1)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert (await first).served_by == "model"
+    assert len(endpoint.calls) == 1
 
 
 async def test_a_killed_holder_loses_its_place_when_the_lease_ends(

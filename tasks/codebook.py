@@ -1,0 +1,171 @@
+"""Codebooks: the themes of a lineage as centroids, to which facts are assigned, kept in PostgreSQL.
+
+A codebook is fitted once (`tasks.fitting`) and then only grows: themes are appended and merged,
+never moved or renumbered, so that a new fact changes the words of its own theme at most. Centroids
+are rounded to what halfvec holds before they are used: a stored codebook assigns like a fresh one.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from infra.postgres import HalfVector, fetch, transaction
+from infra.sql import queries
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+
+ROOT = 0  # id of the root
+RARE = -1  # in place of a leaf: the fact is near to no theme
+_HEAD = ("radius", "fitted_on", "fitted_rare", "fitted_entries", "generation", "version")
+_BLOCK = 8192  # facts that are compared with the centroids at once
+
+
+class Entry(NamedTuple):
+    """A node of the codebook's tree: an area, a theme, or a part of a theme.
+
+    ``parent``: None for the root, which is the area 0. ``centroid``: (d,), None where there are
+    parts or areas below. ``merged_into``: the theme to which the facts near the centroid go.
+    ``compared``: the theme was there when close themes were told apart.
+    """
+
+    id: int
+    parent: int | None
+    kind: Literal["area", "theme"]
+    centroid: "Vectors | None" = None
+    merged_into: int | None = None
+    compared: bool = False
+
+
+class Codebook:
+    """Themes with their centroids, in a tree. Immutable; opaque to Prefect.
+
+    ``entries`` by id, ascending. ``radius``: cosine distance up to which a fact belongs to a theme.
+    ``fitted_on``: distinct facts at the fit, of which ``fitted_rare`` were near to no theme;
+    ``fitted_entries``: entries with ids below it come from the fit, others were appended.
+    ``generation`` counts fits of the lineage, ``version`` changes since then (0: not stored).
+    """
+
+    __slots__ = ("centroids", "entries", "owners", *_HEAD)
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        radius: float,
+        fitted_on: int,
+        fitted_rare: int,
+        fitted_entries: int,
+        generation: int = 1,
+        version: int = 0,
+    ) -> None:
+        self.entries, self.radius = tuple(entries), radius
+        self.fitted_on, self.fitted_rare = fitted_on, fitted_rare
+        self.fitted_entries = fitted_entries
+        self.generation, self.version = generation, version
+        own = [(e.id if e.merged_into is None else e.merged_into, e.centroid) for e in entries]
+        rows = [(leaf, centroid) for leaf, centroid in own if centroid is not None]
+        self.owners = np.array([leaf for leaf, _ in rows], np.intp)
+        self.centroids = np.array([centroid for _, centroid in rows], np.float32)
+
+    @property
+    def leaves(self) -> tuple[int, ...]:
+        """Ids of the themes and parts of themes that facts are assigned to, ascending."""
+        return tuple(sorted({int(leaf) for leaf in self.owners}))
+
+    def replaced(self, **changes: Any) -> "Codebook":
+        """The same codebook with other ``entries``, ``version`` or ``fitted_rare``."""
+        own = {name: getattr(self, name) for name in ("entries", *_HEAD)}
+        return Codebook(**(own | changes))
+
+
+def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> "NDArray[np.intp]":
+    """The leaf of each fact, (n,), that of its nearest centroid; RARE beyond the radius.
+
+    ``ids`` of facts, equal ones with equal ``vectors`` (n, d) of unit length. The order of facts
+    changes nothing.
+    """
+    unique, inverse = distinct(ids, vectors)
+    places, distances = nearest(unique, codebook.centroids)
+    if not len(codebook.owners):
+        return np.full(len(ids), RARE, np.intp)
+    return np.where(distances > codebook.radius, RARE, codebook.owners[places])[inverse]
+
+
+def distinct(ids: Sequence[str], vectors: "Vectors") -> tuple["Vectors", "NDArray[np.intp]"]:
+    """The vectors of the distinct ids, ordered by id, and where each given fact stands there.
+
+    Every computation starts here: sums of floats depend on their order.
+    """
+    _, first, inverse = np.unique(np.asarray(ids, np.str_), return_index=True, return_inverse=True)
+    return np.ascontiguousarray(vectors[first], np.float32), inverse
+
+
+def nearest(
+    vectors: "Vectors", centroids: "Vectors"
+) -> tuple["NDArray[np.intp]", "NDArray[np.float32]"]:
+    """Place of the nearest centroid, and cosine distance to it: 1 where there is no centroid."""
+    places = np.zeros(len(vectors), np.intp)
+    distances = np.ones(len(vectors), np.float32)
+    if len(centroids):
+        for top in range(0, len(vectors), _BLOCK):
+            block = slice(top, top + _BLOCK)
+            similar = vectors[block] @ centroids.T
+            places[block] = similar.argmax(axis=1)
+            distances[block] = 1 - similar.max(axis=1)
+    return places, distances
+
+
+def rounded(vectors: "Vectors") -> "Vectors":
+    """Vectors at unit length, as halfvec holds them."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: Vectors = vectors / np.maximum(lengths, 1e-12)
+    return unit.astype(np.float16).astype(np.float32)
+
+
+async def load_codebook(lineage: str) -> Codebook | None:
+    """The lineage's codebook of the last generation, if there is one."""
+    rows = await fetch("read_codebook", {"lineage": lineage})
+    if not rows:
+        return None
+    entries = [
+        Entry(
+            row["id"],
+            row["parent"],
+            row["kind"],
+            None if row["centroid"] is None else row["centroid"].to_numpy().astype(np.float32),
+            row["merged_into"],
+            row["compared"],
+        )
+        for row in rows
+    ]
+    return Codebook(entries, **{name: rows[0][name] for name in _HEAD})
+
+
+async def save_codebook(lineage: str, codebook: Codebook) -> Codebook | None:
+    """Store a new generation (version 0), or the successor of the version that it was made from.
+
+    Returns it with its new version; None when another run was first: nothing is stored then, and
+    `load_codebook` has what stands.
+    """
+    head = {name: getattr(codebook, name) for name in _HEAD} | {"lineage": lineage}
+    change = "continue_codebook" if codebook.version else "found_codebook"
+    async with transaction() as connection:
+        cursor = await connection.execute(queries()[change], head)
+        stored = await cursor.fetchone()
+        if stored is None:
+            return None
+        await connection.execute(queries()["drop_themes"], {"codebook": stored["id"]})
+        async with connection.cursor().copy(queries()["copy_themes"]) as copy:
+            copy.set_types(["int8", "int4", "int4", "text", "halfvec", "int4", "bool"])
+            for row in _rows(codebook.entries):
+                await copy.write_row((stored["id"], *row))
+    return codebook.replaced(version=codebook.version + 1)
+
+
+def _rows(entries: Iterable[Entry]) -> Iterable[tuple[object, ...]]:
+    for entry in entries:
+        centroid = None if entry.centroid is None else HalfVector(entry.centroid)
+        yield *entry[:3], centroid, *entry[4:]

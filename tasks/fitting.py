@@ -1,0 +1,194 @@
+"""Fitting: from facts to a codebook of themes, and from later facts to themes that are appended.
+
+The facts of smallest id are the sample that themes are found in: an id is a hash, so they are drawn
+at random, and the same ones whatever comes beside them. Facts that are near to no theme form a
+pool, in which groups of three or more become themes; what is left is rare.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from infra.errors import DatabaseError
+from tasks.areas import MOST_CHILDREN, hung, under_areas
+from tasks.clustering import cluster, outlying_groups
+from tasks.codebook import (
+    Codebook,
+    Entry,
+    distinct,
+    load_codebook,
+    nearest,
+    rounded,
+    save_codebook,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+    Rows = NDArray[np.intp]
+
+SAMPLE = 4000  # facts that themes are found in, and outliers that are looked at together
+MOST_THEMES = 120  # of the sample; the pool adds its own
+LEAST_FACTS = 3  # of a theme
+MOST_FACTS = 200  # of a theme that is not split
+_SPLIT_SAMPLE = 1000  # facts that the parts of a theme are found in
+_DEPTH = 3  # theme, part, part of a part
+_NARROWEST = 0.05  # radius: texts this near say the same, whatever the corpus
+_OUTSIDE = 0.10  # share of facts that may have come since the fit and be near to none of its themes
+_TRIES = 10
+
+
+def fit(ids: Sequence[str], vectors: "Vectors", generation: int = 1) -> Codebook:
+    """A codebook for facts, whose order changes nothing.
+
+    ``ids``: hashes, equal ones with equal ``vectors`` (n, d) of unit length.
+    """
+    facts, _ = distinct(ids, vectors)
+    sample, weights = _distinct_sample(facts, SAMPLE)
+    themes = _centroids(sample, weights, cluster(sample, MOST_THEMES))
+    radius = _radius(nearest(sample, themes)[1])
+    places, distances = nearest(facts, themes)
+    entries: list[Entry] = []
+    for number, theme in enumerate(themes):
+        members = facts[(places == number) & (distances <= radius)]
+        entries += _theme(theme, members, len(entries) + 1)
+    found = np.array([e.centroid for e in entries if e.centroid is not None], np.float32)
+    for theme in _groups_of_pool(facts, found, radius):
+        entries.append(Entry(len(entries) + 1, None, "theme", theme))
+    entries = under_areas(entries)
+    fitted = Codebook(entries, radius, len(facts), 0, len(entries), generation)
+    return fitted.replaced(fitted_rare=_beyond(facts, fitted.centroids, radius))
+
+
+def extend(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> Codebook:
+    """The codebook with a theme for each group of three or more facts that are near to no theme.
+
+    It is the same object when there is none.
+    """
+    facts, _ = distinct(ids, vectors)
+    new = _groups_of_pool(facts, codebook.centroids, codebook.radius)
+    return codebook.replaced(entries=hung(codebook.entries, new)) if len(new) else codebook
+
+
+def refit_wanted(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> bool:
+    """Whether over 10 % of the facts have come since the fit and are near to none of its themes."""
+    facts, _ = distinct(ids, vectors)
+    fitted = codebook.entries[: codebook.fitted_entries]
+    themes = np.array([e.centroid for e in fitted if e.centroid is not None], np.float32)
+    outside = _beyond(facts, themes, codebook.radius)
+    return outside - codebook.fitted_rare > _OUTSIDE * len(facts)
+
+
+async def current_codebook(
+    lineage: str, ids: Sequence[str], vectors: "Vectors", refit: bool = False
+) -> tuple[Codebook, bool]:
+    """The lineage's codebook, stored, with room for all these facts; and whether it was refitted.
+
+    It is fitted on the first run, on request, and when it does not fit any more. Of several runs
+    at once, one stores what it found and the others go on from there. Raises DatabaseError when
+    others have always been first.
+    """
+    refitted = False
+    for _ in range(_TRIES):
+        stored = await load_codebook(lineage)
+        wanted, anew = await asyncio.to_thread(_successor, stored, ids, vectors, refit)
+        refitted = refitted or anew
+        refit = refit and not anew  # should another run be first, it has just refitted as well
+        if wanted is stored:
+            return wanted, refitted
+        if saved := await save_codebook(lineage, wanted):
+            return saved, refitted
+    raise DatabaseError(
+        f"Other runs keep changing the themes of {lineage!r}. Run again when they have ended."
+    )
+
+
+def _successor(
+    stored: Codebook | None, ids: Sequence[str], vectors: "Vectors", refit: bool
+) -> tuple[Codebook, bool]:
+    if stored is None:
+        return fit(ids, vectors), False
+    if refit or refit_wanted(stored, ids, vectors):
+        return fit(ids, vectors, stored.generation + 1), True
+    return extend(stored, ids, vectors), False
+
+
+def _theme(
+    centroid: "Vectors", members: "Vectors", id_: int, parent: int | None = None, depth: int = 1
+) -> list[Entry]:
+    """A theme, and its parts when it has too many members, numbered from ``id_``."""
+    parts = _parts(members) if len(members) > MOST_FACTS and depth < _DEPTH else members[:0]
+    if len(parts) < 2:
+        return [Entry(id_, parent, "theme", centroid)]
+    entries = [Entry(id_, parent, "theme")]
+    places, _ = nearest(members, parts)
+    for number, part in enumerate(parts):
+        below = members[places == number]
+        entries += _theme(part, below, id_ + len(entries), id_, depth + 1)
+    return entries
+
+
+def _parts(members: "Vectors") -> "Vectors":
+    sample, weights = _distinct_sample(members, _SPLIT_SAMPLE)
+    least = min(MOST_CHILDREN, ceil(len(members) / MOST_FACTS))
+    return _centroids(sample, weights, cluster(sample, MOST_CHILDREN, least))
+
+
+def _groups_of_pool(facts: "Vectors", centroids: "Vectors", radius: float) -> "Vectors":
+    """Centroids of the groups among the facts beyond the radius, until there are no more.
+
+    A group pays as much distance as three facts on the radius have: three equal facts beyond it
+    are a theme, and looser groups when they are larger or farther away. What is nearest to the
+    themes that there are waits when there are too many.
+    """
+    known = len(centroids)
+    while True:
+        _, distances = nearest(facts, centroids)
+        pool = np.flatnonzero(distances > radius)
+        farthest = np.sort(pool[np.argsort(-distances[pool], kind="stable")[:SAMPLE]])
+        first, weights = _equal(facts[farthest])
+        outliers = farthest[first]
+        price = LEAST_FACTS * radius
+        groups = outlying_groups(facts[outliers], weights, distances[outliers], price)
+        if not len(groups):
+            return centroids[known:]
+        centroids = np.array([*centroids, *rounded(groups)])
+
+
+def _beyond(facts: "Vectors", centroids: "Vectors", radius: float) -> int:
+    return int((nearest(facts, centroids)[1] > radius).sum())
+
+
+def _centroids(sample: "Vectors", weights: "Rows", labels: "Rows") -> "Vectors":
+    """Of the clusters with enough facts, the largest first."""
+    clusters = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    large = [rows for rows in clusters if weights[rows].sum() >= LEAST_FACTS]
+    large.sort(key=lambda rows: (-weights[rows].sum(), rows[0]))
+    return rounded(np.array([sample[rows].sum(axis=0) for rows in large], np.float32))
+
+
+def _radius(distances: "Vectors") -> float:
+    """The upper fence of the distances (Tukey 1977): what is beyond it is an outlier."""
+    if not len(distances):
+        return _NARROWEST
+    lower, upper = np.quantile(distances, [0.25, 0.75])
+    return max(float(upper + 1.5 * (upper - lower)), _NARROWEST)
+
+
+def _distinct_sample(facts: "Vectors", size: int) -> tuple["Vectors", "Rows"]:
+    """The distinct vectors of the first facts, and how many facts have each."""
+    first, weights = _equal(facts[:size])
+    return facts[first], weights
+
+
+def _equal(vectors: "Vectors") -> tuple["Rows", "Rows"]:
+    """The first row of each distinct vector, and how many rows are equal to it."""
+    rows: dict[bytes, list[int]] = {}
+    for row, vector in enumerate(vectors):
+        rows.setdefault(vector.tobytes(), []).append(row)
+    first = np.array([same[0] for same in rows.values()], np.intp)
+    return first, np.array([len(same) for same in rows.values()], np.intp)

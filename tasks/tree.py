@@ -1,0 +1,112 @@
+"""The tree that a report is reduced along: leaves with their facts, areas over them, one root.
+
+Facts are given and named by their rows in the table that they stand in.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tasks.codebook import RARE, ROOT, Codebook
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAMPLE = 6  # facts that a leaf is worded from
+
+
+class Node(NamedTuple):
+    """A node with facts under it. Its id is that of the codebook's entry.
+
+    ``children``: ids, ascending; a leaf has none, but ``facts``: rows, ascending, and ``sample``:
+    rows of its six distinct facts of smallest id, which a new fact seldom changes.
+    """
+
+    id: int
+    children: tuple[int, ...] = ()
+    facts: tuple[int, ...] = ()
+    sample: tuple[int, ...] = ()
+
+
+class Tree:
+    """Every fact under exactly one leaf, or ``rare`` (rows, ascending). Opaque to Prefect.
+
+    ``nodes`` by id, children before their parent, the ``root`` last. No node is empty but the root
+    of a tree without leaves, and none but the root has one child only. ``refitted``: the codebook
+    is another than the last run's.
+    """
+
+    __slots__ = ("nodes", "parents", "rare", "refitted", "root")
+
+    def __init__(self, nodes: dict[int, Node], rare: tuple[int, ...], refitted: bool) -> None:
+        self.nodes, self.rare, self.refitted = nodes, rare, refitted
+        self.root = ROOT
+        self.parents = {child: node.id for node in nodes.values() for child in node.children}
+
+    @property
+    def leaves(self) -> tuple[Node, ...]:
+        """The nodes with facts of their own, by id."""
+        return tuple(self.nodes[id_] for id_ in sorted(self.nodes) if self.nodes[id_].facts)
+
+    @property
+    def branches(self) -> tuple[int, ...]:
+        """The root's children."""
+        return self.nodes[self.root].children
+
+    def bottom_up(self) -> Iterator[Node]:
+        """All nodes, children before their parent."""
+        return iter(self.nodes.values())
+
+    def parent_of(self, node: int) -> int:
+        """The parent of a node that is not the root."""
+        return self.parents[node]
+
+    def facts_under(self, node: int) -> tuple[int, ...]:
+        """Rows of the facts at and under a node, ascending: the union of its children's."""
+        found: list[int] = []
+        waiting = [node]
+        while waiting:
+            here = self.nodes[waiting.pop()]
+            found += here.facts
+            waiting += here.children
+        return tuple(sorted(found))
+
+
+def tree_of(
+    codebook: Codebook, ids: Sequence[str], leaves: "NDArray[np.intp]", refitted: bool = False
+) -> Tree:
+    """The tree of facts with these ids, (n,), that were assigned to these leaves, (n,)."""
+    below: dict[int, list[int]] = {}
+    for entry in codebook.entries:
+        if entry.parent is not None:
+            below.setdefault(entry.parent, []).append(entry.id)
+    order = np.argsort(leaves, kind="stable")
+    found, starts = np.unique(leaves[order], return_index=True)
+    rows = dict(zip(found.tolist(), np.split(order, starts[1:]), strict=False))
+    nodes: dict[int, Node] = {}
+
+    def grow(id_: int) -> int | None:
+        """Put a node after those below it, and say which stands for it: its only child may."""
+        if id_ in rows:
+            facts = tuple(rows[id_].tolist())
+            nodes[id_] = Node(id_, (), facts, _sample(facts, ids))
+            return id_
+        grown = [grow(child) for child in below.get(id_, [])]
+        children = tuple(sorted(child for child in grown if child is not None))
+        if id_ == ROOT and len(children) == 1 and nodes[children[0]].children:
+            children = nodes.pop(children[0]).children
+        if id_ != ROOT and len(children) < 2:
+            return children[0] if children else None
+        nodes[id_] = Node(id_, children)
+        return id_
+
+    grow(ROOT)
+    return Tree(nodes, tuple(rows.get(RARE, np.empty(0, np.intp)).tolist()), refitted)
+
+
+def _sample(facts: Sequence[int], ids: Sequence[str]) -> tuple[int, ...]:
+    first: dict[str, int] = {}
+    for row in facts:
+        first.setdefault(ids[row], row)
+    return tuple(first[id_] for id_ in sorted(first)[:SAMPLE])

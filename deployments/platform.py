@@ -32,7 +32,8 @@ def up(
     """
     from deployments.server import client_environment, ensure_server
     from infra.background import ensure_service
-    from infra.postgres import database_url, migrate
+    from infra.postgres import database_url
+    from infra.schema import migrate
     from infra.settings import get_settings
 
     home = get_settings().home.absolute()

@@ -42,8 +42,6 @@ _SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
     "work_mem": "16MB",
-    # Parallel index builds take their memory from here, not from the 64 MB /dev/shm of a container.
-    "min_dynamic_shared_memory": "128MB",
     "recovery_init_sync_method": _SYNC,
     "random_page_cost": "1.1",
     "jit": "off",

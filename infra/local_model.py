@@ -43,6 +43,10 @@ _ASSET = LOCAL_CHAT_MODEL.removeprefix("local:")
 _IDLE_SECONDS = 600
 _PROMPT_CACHE_MIB = 256  # about 9,000 tokens of prompts of the embedded model
 _PATIENCE = 180.0  # seconds to load a model from a slow disk
+_MOST_THREADS = 8  # beyond, memory is what a reply waits for
+# Threads that spin while they wait for each other starve when others want the cores too: with two
+# threads on two busy cores, a reply took four times as long.
+_POLITE = {"OMP_WAIT_POLICY": "passive"}
 _WARNINGS = 2  # the server's log level: nothing about single calls
 
 
@@ -79,6 +83,7 @@ def ensure_running(home: Path) -> Endpoint:
                 _SERVICE,
                 lambda port: [sys.executable, "-m", _MODULE, path, choice, str(port)],
                 _answers,
+                environment=_POLITE,
                 patience=_PATIENCE,
             )
         except EmbeddedServerError as error:
@@ -102,7 +107,7 @@ def serve(model: str, choice_file: str, port: str) -> None:
     import xllamacpp
 
     choice = json.loads(Path(choice_file).read_text(encoding="utf-8"))
-    threads = max(1, usable_cores() - 1)  # sharing cores with the caller costs more than it gives
+    threads = min(usable_cores(), _MOST_THREADS)
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.model_alias = {choice["model"]}
@@ -117,8 +122,9 @@ def serve(model: str, choice_file: str, port: str) -> None:
     params.kv_unified = True
     params.cache_prompt = True
     params.cache_ram_mib = _PROMPT_CACHE_MIB
-    params.cpuparams.n_threads = threads
-    params.cpuparams_batch.n_threads = threads
+    for cpu in (params.cpuparams, params.cpuparams_batch):
+        cpu.n_threads = threads
+        cpu.poll = 0
     params.n_threads_http = 16  # callers that wait must not keep others from asking for its health
     params.sleep_idle_seconds = _IDLE_SECONDS
     params.verbosity = _WARNINGS

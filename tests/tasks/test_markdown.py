@@ -32,6 +32,7 @@ BITS = st.sampled_from(
         "\\",
     )
 )
+TABLE = "table thead tbody tr th td"
 texts = st.lists(BITS | st.sampled_from([*HOSTILE[:8], HOSTILE[12]]) | st.text(VISIBLE)).map(
     "".join
 )
@@ -59,7 +60,21 @@ def test_a_quoted_text_is_shown_as_it_is(text: str) -> None:
 def test_a_line_is_shown_as_it_is_in_a_table(text: str) -> None:
     line = " ".join(text.split())
     table = f"| head |\n| --- |\n| {escaped(line)} |"
-    assert shown(table, "table thead tbody tr th td") == f"head {line}".strip()
+    assert shown(table, TABLE) == f"head {line}".strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("*a*", "_a_", "__a__", "`a`", "~~a~~", "\\*", "&amp;", "<b>a</b>", "<http://a.example>"),
+        *("[a](b)", "![a](b)", "[a]: /b\n\n[a]", "# a", "a\n===", "a\n---", "***", "> a", "    a"),
+        *("- a", "+ a", "1. a", "1) a", "```\na\n```", "| a |\n|---|", "a | b\n:-: | -"),
+    ],
+)
+def test_no_construct_of_markdown_has_its_effect(text: str) -> None:
+    assert shown(escaped(text), "p br") == " ".join(text.split())
+    line = " ".join(text.split())
+    assert shown(f"| a |\n| --- |\n| {escaped(line)} |", TABLE) == f"a {line}"
 
 
 @pytest.mark.parametrize(

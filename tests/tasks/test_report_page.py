@@ -191,12 +191,14 @@ def test_a_report_of_nothing_is_a_page() -> None:
     assert "No theme was found" in Page(html_report(report)).text
 
 
-def test_long_lists_are_cut_and_what_is_left_out_is_counted() -> None:
-    report = many(30_000, themes=100)
-    text = Page(html_report(report)).text
-    assert all(finding.count == 300 for finding in report.findings)
-    assert text.count("And 100 more in findings.parquet") == 100  # of 300 tickets, 200 are shown
-    assert text.count("And 266 more in findings.parquet") == 100  # of 300 quotes, 34
+@pytest.mark.parametrize(("themes", "tickets", "quotes"), [(100, 200, 34), (400, 50, 19)])
+def test_long_lists_are_cut_and_what_is_left_out_is_counted(
+    themes: int, tickets: int, quotes: int
+) -> None:
+    text = Page(html_report(many(30_000, themes))).text
+    each = 30_000 // themes
+    assert text.count(f"And {each - tickets} more in findings.parquet") == themes
+    assert text.count(f"And {each - quotes} more in findings.parquet") == themes
     assert "The 12 largest of 30 groups" in text
 
 

@@ -261,6 +261,12 @@ def test_a_killed_server_is_started_again_once_by_two_terminals_at_once(
     ]
 
 
+def test_the_server_has_had_no_trouble_in_all_this(terminal: Terminal) -> None:
+    logs = list((terminal.home / "data" / "services").glob("prefect.log*"))
+    assert logs
+    assert not [log.read_text() for log in logs if "Traceback" in log.read_text()]
+
+
 @pytest.mark.usefixtures("api")
 def test_down_leaves_no_process_of_ours(terminal: Terminal) -> None:
     data = terminal.home / "data"

@@ -1,13 +1,13 @@
 """Areas: the inner nodes that join a codebook's themes into a tree of at most 12 a node."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.clustering import divide
-from tasks.codebook import ROOT, Entry, rounded
+from tasks.codebook import ROOT, Entry, centroids_of, rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +38,8 @@ def under_areas(entries: Sequence[Entry]) -> list[Entry]:
     return sorted([*areas, *themes], key=_id)
 
 
-def hung(entries: Sequence[Entry], centroids: Iterable["Vectors"]) -> list[Entry]:
-    """The entries with new themes, one for each centroid, each under the nearest area with room.
+def hung(entries: Sequence[Entry], themes: Sequence[Entry]) -> list[Entry]:
+    """The entries with new themes, which are numbered anew, each under the nearest area with room.
 
     The root takes a theme when no other area can; when it is full too, a new area takes the place
     of the nearest theme, with both under it.
@@ -50,7 +50,7 @@ def hung(entries: Sequence[Entry], centroids: Iterable["Vectors"]) -> list[Entry
     for entry in entries:
         if entry.parent is not None:
             children[entry.parent] += 1
-    for centroid in centroids:
+    for theme, centroid in zip(themes, centroids_of(themes)[0], strict=True):
         with_room = [node for node, count in children.items() if count < MOST_CHILDREN]
         areas = [n for n in with_room if tree[n].kind == "area" and n in sums and n != ROOT]
         new = max(tree) + 1
@@ -59,16 +59,14 @@ def hung(entries: Sequence[Entry], centroids: Iterable["Vectors"]) -> list[Entry
         elif ROOT in with_room:
             parent = ROOT
         else:
-            themes = [node for node in sums if _is_whole_theme(tree, node)]
-            beside = _nearest(centroid, themes, sums)
+            beside = _nearest(centroid, [n for n in sums if _is_whole_theme(tree, n)], sums)
             parent, new = new, new + 1
             tree[parent] = Entry(parent, tree[beside].parent, "area")
             tree[beside] = tree[beside]._replace(parent=parent)
             sums[parent], children[parent] = sums[beside], 1
-        tree[new] = Entry(new, parent, "theme", centroid)
+        tree[new] = theme._replace(id=new, parent=parent)
         children[new], children[parent] = 0, children[parent] + 1
-        for node in _upwards(tree, new):
-            sums[node] = sums.get(node, 0) + centroid
+        _add(tree[new], tree, sums)
     return sorted(tree.values(), key=_id)
 
 
@@ -90,15 +88,14 @@ def _sums(entries: Sequence[Entry]) -> "dict[int, Vectors]":
     tree = {entry.id: entry for entry in entries}
     sums: dict[int, Vectors] = {}
     for entry in entries:
-        if entry.centroid is not None:
-            for node in _upwards(tree, entry.id):
-                sums[node] = sums.get(node, 0) + entry.centroid
+        _add(entry, tree, sums)
     return sums
 
 
-def _upwards(tree: dict[int, Entry], node: int | None) -> Iterable[int]:
-    while node is not None:
-        yield node
+def _add(entry: Entry, tree: dict[int, Entry], sums: "dict[int, Vectors]") -> None:
+    node: int | None = entry.id
+    while entry.centroid is not None and node is not None:
+        sums[node] = sums.get(node, 0) + entry.centroid
         node = tree[node].parent
 
 

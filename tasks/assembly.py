@@ -89,13 +89,12 @@ async def assemble(
 ) -> Report:
     """The report, with everything counted from the corpus' records."""
     evidence = Evidence(corpus, facts)
-    cited = {node: f"S{node}" if tree.nodes[node].children else f"F{node}" for node in tree.nodes}
     plain, dropped = _without_citations(words)
     quotes = await quotes_of(tree, facts)
     themes = [_theme(leaf, plain[leaf.id], quotes[leaf.id], evidence, tree) for leaf in tree.leaves]
     findings = (*themes, *_rare(tree, facts, evidence))
     narratives = await _narratives(corpus, evidence, themes)
-    narrative, more_dropped = _narrative(synthesis, tree, evidence, cited)
+    narrative, more_dropped = _narrative(synthesis, tree, plain, evidence)
     period, timeline = count_timeline(findings, evidence.happened_at)
     return Report(
         source=corpus.name,
@@ -106,7 +105,7 @@ async def assemble(
         prompt_versions={name: load_prompt(name).version for name in _PROMPTS},
         synthesis=narrative,
         tickets=evidence.tickets,
-        sections=tuple(_sections(tree, plain, synthesis, evidence, cited)),
+        sections=tuple(_sections(tree, plain, synthesis, evidence)),
         findings=findings,
         unassigned=facts.unassigned,
         group_by=corpus.columns.group_by,
@@ -140,7 +139,7 @@ def _theme(
 ) -> Finding:
     tickets = evidence.of(leaf.facts)
     return Finding(
-        id=f"F{leaf.id}",
+        id=tree.name_of(leaf.id),
         kind="theme",
         title=words.title,
         detail=words.detail,
@@ -148,7 +147,7 @@ def _theme(
         ticket_ids=tickets,
         quotes=quotes,
         groups=evidence.groups(tickets),
-        parent=f"S{tree.parent_of(leaf.id)}",
+        parent=tree.name_of(tree.parent_of(leaf.id)),
     )
 
 
@@ -180,16 +179,15 @@ def _sections(
     words: Mapping[int, Words],
     synthesis: Synthesis,
     evidence: Evidence,
-    cited: Mapping[int, str],
 ) -> list[Section]:
     """The inner nodes, each after its children, the root last."""
     root = Words(title="All themes", detail=synthesis.headline)
     return [
         Section(
-            id=cited[node.id],
+            id=tree.name_of(node.id),
             title=said.title,
             detail=said.detail,
-            children=tuple(cited[child] for child in node.children),
+            children=tuple(tree.name_of(child) for child in node.children),
             ticket_count=len(evidence.of(tree.facts_under(node.id))),
         )
         for node in tree.bottom_up()
@@ -199,19 +197,21 @@ def _sections(
 
 
 def _narrative(
-    synthesis: Synthesis, tree: "Tree", evidence: Evidence, cited: Mapping[int, str]
+    synthesis: Synthesis, tree: "Tree", words: Mapping[int, Words], evidence: Evidence
 ) -> tuple[str, int]:
-    """The synthesis as paragraphs: the model's sentences, the largest part first, with the counts
-    and citations that code knows; and how many citations of the model's own were dropped."""
-    counts = {child: len(evidence.of(tree.facts_under(child))) for child in synthesis.points}
+    """The synthesis as paragraphs: the model's, with the citations that are right, and one in which
+    code counts the parts, the largest first; and how many citations were dropped."""
     headline, dropped = keep_citations(synthesis.headline, ())
-    paragraphs = [headline]
-    for child in sorted(counts, key=lambda each: (-counts[each], each)):
-        sentence, n = keep_citations(synthesis.points[child], ())
-        dropped += n
-        tickets = f"{counts[child]} of {len(evidence.tickets)} tickets"
-        paragraphs.append(f"{sentence.rstrip()} ({tickets}) [{cited[child]}]")
-    return "\n\n".join(paragraphs), dropped
+    known = [tree.name_of(child) for child in tree.branches]
+    overview, more_dropped = keep_citations(synthesis.overview, known)
+    counts = {child: len(evidence.of(tree.facts_under(child))) for child in tree.branches}
+    parts = [
+        f"{words[child].title} ({counts[child]}) [{tree.name_of(child)}]"
+        for child in sorted(counts, key=lambda each: (-counts[each], each))
+    ]
+    counted = f"Of {len(evidence.tickets)} tickets: {'; '.join(parts)}." if parts else ""
+    paragraphs = [part for part in (headline, overview, counted) if part.strip()]
+    return "\n\n".join(paragraphs), dropped + more_dropped
 
 
 async def _narratives(

@@ -12,8 +12,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Rows = NDArray[np.intp]
     Vectors = NDArray[np.float32]
 
+LEAST_FACTS = 3  # of a theme
 _PRICE = 0.4  # silhouette, in facts, that one more cluster has to gain
 _BLOCK = 1024  # rows of the distance matrix that are made at once
 
@@ -45,13 +47,13 @@ class Dendrogram:
         self.order = np.empty(n, np.intp)
         self.order[self.starts[:n]] = np.arange(n)
 
-    def under(self, node: int) -> "NDArray[np.intp]":
+    def under(self, node: int) -> "Rows":
         """The vectors under a node."""
         start = self.starts[node]
         return self.order[start : start + self.sizes[node]]
 
 
-def cluster(vectors: "Vectors", most: int, least: int = 1) -> "NDArray[np.intp]":
+def cluster(vectors: "Vectors", most: int, least: int = 1) -> "Rows":
     """A cluster number for each of n unit vectors, (n,), between ``least`` and ``most`` clusters.
 
     Ward's tree (Ward 1963) is opened from the top, always at the node of largest height times mean
@@ -99,18 +101,18 @@ def divide(vectors: "Vectors", count: int) -> list[list[int]]:
 
 
 def outlying_groups(
-    vectors: "Vectors", weights: "NDArray[np.intp]", distances: "NDArray[np.float32]", price: float
-) -> "Vectors":
-    """Centroids (k, d), not normalised, of the groups that outliers form among themselves.
+    vectors: "Vectors", weights: "Rows", distances: "Vectors", price: float
+) -> list["Rows"]:
+    """The groups that outliers form among themselves, as rows; none is smaller than three facts.
 
     ``vectors`` (n, d) stand for ``weights`` (n,) facts each, ``distances`` (n,) away from the
     nearest centroid there is. Of all disjoint nodes of their Ward tree, those are taken that
-    together save most distance, each at ``price`` (the cost of a new cluster in DP-means, Kulis and
-    Jordan 2012), and no group is smaller than three facts.
+    together save most distance, each at ``price``: the cost of a new cluster, as in DP-means (Kulis
+    and Jordan 2012).
     """
     n = len(vectors)
     if n == 0:
-        return vectors
+        return []
     tree = Dendrogram(vectors)
     weight = np.concatenate([weights, np.zeros(n - 1)])
     away = np.concatenate([weights * distances, np.zeros(n - 1)])
@@ -126,16 +128,16 @@ def outlying_groups(
             apart = saved[left] + saved[right]
         # To the normalised mean, the members' distances add up to their number less |sum|.
         together = away[node] - (weight[node] - np.linalg.norm(sums[node])) - price
-        taken[node] = weight[node] >= 3 and together > max(apart, 0.0)
+        taken[node] = weight[node] >= LEAST_FACTS and together > max(apart, 0.0)
         saved[node] = together if taken[node] else apart
-    found, open_nodes = [], [2 * n - 2]
-    while open_nodes:
-        node = open_nodes.pop()
+    found, waiting = [], [2 * n - 2]
+    while waiting:
+        node = waiting.pop()
         if taken[node]:
-            found.append(sums[node])
+            found.append(np.sort(tree.under(node)))
         elif node >= n:
-            open_nodes.extend(tree.children[node - n][::-1])
-    return np.array(found, np.float32).reshape(len(found), vectors.shape[1])
+            waiting.extend(tree.children[node - n][::-1])
+    return found
 
 
 def _ward(vectors: "Vectors") -> "NDArray[np.float64]":
@@ -172,7 +174,7 @@ def _openings(tree: Dendrogram, urgency: "NDArray[np.float64]", most: int) -> li
 
 
 def _silhouette(
-    to_cluster: "NDArray[np.float32]", counts: "NDArray[np.float64]", labels: "NDArray[np.intp]"
+    to_cluster: "NDArray[np.float32]", counts: "NDArray[np.float64]", labels: "Rows"
 ) -> float:
     """Mean silhouette; that of a vector alone in its cluster is 0."""
     rows = np.arange(len(labels))

@@ -16,6 +16,7 @@ from infra.sql import queries
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Rows = NDArray[np.intp]
     Vectors = NDArray[np.float32]
 
 ROOT = 0  # id of the root
@@ -28,14 +29,16 @@ class Entry(NamedTuple):
     """A node of the codebook's tree: an area, a theme, or a part of a theme.
 
     ``parent``: None for the root, which is the area 0. ``centroid``: (d,), None where there are
-    parts or areas below. ``merged_into``: the theme to which the facts near the centroid go.
-    ``compared``: the theme was there when close themes were told apart.
+    parts or areas below. ``radius``: cosine distance up to which a fact belongs to it.
+    ``merged_into``: the theme to which the facts near the centroid go. ``compared``: the theme was
+    there when close themes were told apart.
     """
 
     id: int
     parent: int | None
     kind: Literal["area", "theme"]
     centroid: "Vectors | None" = None
+    radius: float = 0.0
     merged_into: int | None = None
     compared: bool = False
 
@@ -43,13 +46,13 @@ class Entry(NamedTuple):
 class Codebook:
     """Themes with their centroids, in a tree. Immutable; opaque to Prefect.
 
-    ``entries`` by id, ascending. ``radius``: cosine distance up to which a fact belongs to a theme.
+    ``entries`` by id, ascending. ``radius``: that of the themes that the sample showed.
     ``fitted_on``: distinct facts at the fit, of which ``fitted_rare`` were near to no theme;
     ``fitted_entries``: entries with ids below it come from the fit, others were appended.
     ``generation`` counts fits of the lineage, ``version`` changes since then (0: not stored).
     """
 
-    __slots__ = ("centroids", "entries", "owners", *_HEAD)
+    __slots__ = ("centroids", "entries", "owners", "radii", *_HEAD)
 
     def __init__(
         self,
@@ -65,10 +68,10 @@ class Codebook:
         self.fitted_on, self.fitted_rare = fitted_on, fitted_rare
         self.fitted_entries = fitted_entries
         self.generation, self.version = generation, version
-        own = [(e.id if e.merged_into is None else e.merged_into, e.centroid) for e in entries]
-        rows = [(leaf, centroid) for leaf, centroid in own if centroid is not None]
-        self.owners = np.array([leaf for leaf, _ in rows], np.intp)
-        self.centroids = np.array([centroid for _, centroid in rows], np.float32)
+        rows = [entry for entry in entries if entry.centroid is not None]
+        self.centroids, self.radii = centroids_of(rows)
+        owners = [row.id if row.merged_into is None else row.merged_into for row in rows]
+        self.owners = np.array(owners, np.intp)
 
     @property
     def leaves(self) -> tuple[int, ...]:
@@ -81,20 +84,19 @@ class Codebook:
         return Codebook(**(own | changes))
 
 
-def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> "NDArray[np.intp]":
+def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> "Rows":
     """The leaf of each fact, (n,), that of its nearest centroid; RARE beyond the radius.
 
     ``ids`` of facts, equal ones with equal ``vectors`` (n, d) of unit length. The order of facts
     changes nothing.
     """
     unique, inverse = distinct(ids, vectors)
-    places, distances = nearest(unique, codebook.centroids)
-    if not len(codebook.owners):
-        return np.full(len(ids), RARE, np.intp)
-    return np.where(distances > codebook.radius, RARE, codebook.owners[places])[inverse]
+    places, _, outside = nearest(unique, codebook.centroids, codebook.radii)
+    owners = np.append(codebook.owners, RARE)
+    return owners[np.where(outside, -1, places)][inverse]
 
 
-def distinct(ids: Sequence[str], vectors: "Vectors") -> tuple["Vectors", "NDArray[np.intp]"]:
+def distinct(ids: Sequence[str], vectors: "Vectors") -> tuple["Vectors", "Rows"]:
     """The vectors of the distinct ids, ordered by id, and where each given fact stands there.
 
     Every computation starts here: sums of floats depend on their order.
@@ -104,18 +106,27 @@ def distinct(ids: Sequence[str], vectors: "Vectors") -> tuple["Vectors", "NDArra
 
 
 def nearest(
-    vectors: "Vectors", centroids: "Vectors"
-) -> tuple["NDArray[np.intp]", "NDArray[np.float32]"]:
-    """Place of the nearest centroid, and cosine distance to it: 1 where there is no centroid."""
+    vectors: "Vectors", centroids: "Vectors", radii: "Vectors"
+) -> tuple["Rows", "Vectors", "NDArray[np.bool_]"]:
+    """Place of the nearest centroid, the cosine distance to it, and whether that is beyond its
+    radius. Where there is no centroid, everything is at distance 1 and outside."""
     places = np.zeros(len(vectors), np.intp)
     distances = np.ones(len(vectors), np.float32)
-    if len(centroids):
-        for top in range(0, len(vectors), _BLOCK):
-            block = slice(top, top + _BLOCK)
-            similar = vectors[block] @ centroids.T
-            places[block] = similar.argmax(axis=1)
-            distances[block] = 1 - similar.max(axis=1)
-    return places, distances
+    if not len(centroids):
+        return places, distances, np.ones(len(vectors), np.bool_)
+    for top in range(0, len(vectors), _BLOCK):
+        block = slice(top, top + _BLOCK)
+        similar = vectors[block] @ centroids.T
+        places[block] = similar.argmax(axis=1)
+        distances[block] = 1 - similar.max(axis=1)
+    return places, distances, distances > radii[places]
+
+
+def centroids_of(entries: Iterable[Entry]) -> tuple["Vectors", "Vectors"]:
+    """Centroids (m, d) and radii (m,) of those entries that have them."""
+    rows = [(e.centroid, e.radius) for e in entries if e.centroid is not None]
+    vectors, radii = zip(*rows, strict=True) if rows else ((), ())
+    return np.array(vectors, np.float32), np.array(radii, np.float32)
 
 
 def rounded(vectors: "Vectors") -> "Vectors":
@@ -136,6 +147,7 @@ async def load_codebook(lineage: str) -> Codebook | None:
             row["parent"],
             row["kind"],
             None if row["centroid"] is None else row["centroid"].to_numpy().astype(np.float32),
+            row["theme_radius"],
             row["merged_into"],
             row["compared"],
         )
@@ -159,7 +171,7 @@ async def save_codebook(lineage: str, codebook: Codebook) -> Codebook | None:
             return None
         await connection.execute(queries()["drop_themes"], {"codebook": stored["id"]})
         async with connection.cursor().copy(queries()["copy_themes"]) as copy:
-            copy.set_types(["int8", "int4", "int4", "text", "halfvec", "int4", "bool"])
+            copy.set_types(["int8", "int4", "int4", "text", "halfvec", "float8", "int4", "bool"])
             for row in _rows(codebook.entries):
                 await copy.write_row((stored["id"], *row))
     return codebook.replaced(version=codebook.version + 1)

@@ -14,10 +14,11 @@ import numpy as np
 
 from infra.errors import DatabaseError
 from tasks.areas import MOST_CHILDREN, hung, under_areas
-from tasks.clustering import cluster, outlying_groups
+from tasks.clustering import LEAST_FACTS, cluster, outlying_groups
 from tasks.codebook import (
     Codebook,
     Entry,
+    centroids_of,
     distinct,
     load_codebook,
     nearest,
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 
 SAMPLE = 4000  # facts that themes are found in, and outliers that are looked at together
 MOST_THEMES = 120  # of the sample; the pool adds its own
-LEAST_FACTS = 3  # of a theme
 MOST_FACTS = 200  # of a theme that is not split
 _SPLIT_SAMPLE = 1000  # facts that the parts of a theme are found in
 _DEPTH = 3  # theme, part, part of a part
 _NARROWEST = 0.05  # radius: texts this near say the same, whatever the corpus
 _OUTSIDE = 0.10  # share of facts that may have come since the fit and be near to none of its themes
+_SLACK = 1e-5  # of a distance, which depends a little on what it is computed along with
 _TRIES = 10
 
 
@@ -50,18 +51,16 @@ def fit(ids: Sequence[str], vectors: "Vectors", generation: int = 1) -> Codebook
     facts, _ = distinct(ids, vectors)
     sample, weights = _distinct_sample(facts, SAMPLE)
     themes = _centroids(sample, weights, cluster(sample, MOST_THEMES))
-    radius = _radius(nearest(sample, themes)[1])
-    places, distances = nearest(facts, themes)
+    radius = _radius(sample, themes)
+    places, _, outside = nearest(facts, themes, np.full(len(themes), radius, np.float32))
     entries: list[Entry] = []
     for number, theme in enumerate(themes):
-        members = facts[(places == number) & (distances <= radius)]
-        entries += _theme(theme, members, len(entries) + 1)
-    found = np.array([e.centroid for e in entries if e.centroid is not None], np.float32)
-    for theme in _groups_of_pool(facts, found, radius):
-        entries.append(Entry(len(entries) + 1, None, "theme", theme))
+        members = facts[(places == number) & ~outside]
+        entries += _theme(Entry(len(entries) + 1, None, "theme", theme, radius), members)
+    entries += _from_pool(facts, entries, radius)
+    rare = int(nearest(facts, *centroids_of(entries))[2].sum())
     entries = under_areas(entries)
-    fitted = Codebook(entries, radius, len(facts), 0, len(entries), generation)
-    return fitted.replaced(fitted_rare=_beyond(facts, fitted.centroids, radius))
+    return Codebook(entries, radius, len(facts), rare, len(entries), generation)
 
 
 def extend(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> Codebook:
@@ -70,16 +69,15 @@ def extend(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> Codebo
     It is the same object when there is none.
     """
     facts, _ = distinct(ids, vectors)
-    new = _groups_of_pool(facts, codebook.centroids, codebook.radius)
-    return codebook.replaced(entries=hung(codebook.entries, new)) if len(new) else codebook
+    new = _from_pool(facts, codebook.entries, codebook.radius)
+    return codebook.replaced(entries=hung(codebook.entries, new)) if new else codebook
 
 
 def refit_wanted(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> bool:
     """Whether over 10 % of the facts have come since the fit and are near to none of its themes."""
     facts, _ = distinct(ids, vectors)
-    fitted = codebook.entries[: codebook.fitted_entries]
-    themes = np.array([e.centroid for e in fitted if e.centroid is not None], np.float32)
-    outside = _beyond(facts, themes, codebook.radius)
+    fitted = centroids_of(codebook.entries[: codebook.fitted_entries])
+    outside = int(nearest(facts, *fitted)[2].sum())
     return outside - codebook.fitted_rare > _OUTSIDE * len(facts)
 
 
@@ -117,18 +115,16 @@ def _successor(
     return extend(stored, ids, vectors), False
 
 
-def _theme(
-    centroid: "Vectors", members: "Vectors", id_: int, parent: int | None = None, depth: int = 1
-) -> list[Entry]:
-    """A theme, and its parts when it has too many members, numbered from ``id_``."""
+def _theme(theme: Entry, members: "Vectors", depth: int = 1) -> list[Entry]:
+    """A theme, and its parts when it has too many members, numbered from its own id."""
     parts = _parts(members) if len(members) > MOST_FACTS and depth < _DEPTH else members[:0]
     if len(parts) < 2:
-        return [Entry(id_, parent, "theme", centroid)]
-    entries = [Entry(id_, parent, "theme")]
-    places, _ = nearest(members, parts)
+        return [theme]
+    entries = [theme._replace(centroid=None)]
+    places, _, _ = nearest(members, parts, np.zeros(len(parts), np.float32))
     for number, part in enumerate(parts):
-        below = members[places == number]
-        entries += _theme(part, below, id_ + len(entries), id_, depth + 1)
+        below = Entry(theme.id + len(entries), theme.id, "theme", part, theme.radius)
+        entries += _theme(below, members[places == number], depth + 1)
     return entries
 
 
@@ -138,29 +134,28 @@ def _parts(members: "Vectors") -> "Vectors":
     return _centroids(sample, weights, cluster(sample, MOST_CHILDREN, least))
 
 
-def _groups_of_pool(facts: "Vectors", centroids: "Vectors", radius: float) -> "Vectors":
-    """Centroids of the groups among the facts beyond the radius, until there are no more.
+def _from_pool(facts: "Vectors", entries: Sequence[Entry], radius: float) -> list[Entry]:
+    """New themes for the groups among the facts that are near to no theme, until there are no more.
 
-    A group pays as much distance as three facts on the radius have: three equal facts beyond it
-    are a theme, and looser groups when they are larger or farther away. What is nearest to the
-    themes that there are waits when there are too many.
+    A group has to save as much distance as three facts on the radius have: three equal facts beyond
+    it are a theme, looser ones when they are more or farther away. Its radius reaches all of them.
+    When there are too many facts, those that are nearest to a theme wait.
     """
-    known = len(centroids)
+    new: list[Entry] = []
     while True:
-        _, distances = nearest(facts, centroids)
-        pool = np.flatnonzero(distances > radius)
+        _, distances, outside = nearest(facts, *centroids_of([*entries, *new]))
+        pool = np.flatnonzero(outside)
         farthest = np.sort(pool[np.argsort(-distances[pool], kind="stable")[:SAMPLE]])
         first, weights = _equal(facts[farthest])
-        outliers = farthest[first]
-        price = LEAST_FACTS * radius
-        groups = outlying_groups(facts[outliers], weights, distances[outliers], price)
-        if not len(groups):
-            return centroids[known:]
-        centroids = np.array([*centroids, *rounded(groups)])
-
-
-def _beyond(facts: "Vectors", centroids: "Vectors", radius: float) -> int:
-    return int((nearest(facts, centroids)[1] > radius).sum())
+        outliers, away = facts[farthest[first]], distances[farthest[first]]
+        groups = outlying_groups(outliers, weights, away, LEAST_FACTS * radius)
+        if not groups:
+            return new
+        for group in groups:
+            centroid = rounded((outliers[group] * weights[group, None]).sum(axis=0))
+            reach = float(1 - (outliers[group] @ centroid).min()) + _SLACK
+            id_ = len(entries) + len(new) + 1
+            new.append(Entry(id_, None, "theme", centroid, max(radius, reach)))
 
 
 def _centroids(sample: "Vectors", weights: "Rows", labels: "Rows") -> "Vectors":
@@ -171,10 +166,13 @@ def _centroids(sample: "Vectors", weights: "Rows", labels: "Rows") -> "Vectors":
     return rounded(np.array([sample[rows].sum(axis=0) for rows in large], np.float32))
 
 
-def _radius(distances: "Vectors") -> float:
-    """The upper fence of the distances (Tukey 1977): what is beyond it is an outlier."""
-    if not len(distances):
+def _radius(sample: "Vectors", themes: "Vectors") -> float:
+    """The upper fence of the distances to the nearest theme (Tukey 1977): what is beyond it is an
+    outlier. Without themes, all are taken for one."""
+    if not len(sample):
         return _NARROWEST
+    centres = themes if len(themes) else rounded(sample.sum(axis=0))[None]
+    _, distances, _ = nearest(sample, centres, np.zeros(len(centres), np.float32))
     lower, upper = np.quantile(distances, [0.25, 0.75])
     return max(float(upper + 1.5 * (upper - lower)), _NARROWEST)
 

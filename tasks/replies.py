@@ -31,7 +31,8 @@ class AreaWording(_Reply):
 class Overview(_Reply):
     """What a whole corpus is about."""
 
-    headline: Annotated[str, Field(min_length=3, max_length=200)]
+    headline: Annotated[str, Field(min_length=3, max_length=140)]
+    overview: Annotated[str, Field(min_length=3, max_length=600)]
 
 
 class GroupWording(_Reply):
@@ -69,11 +70,3 @@ def facts_by_label(labels: tuple[str, ...]) -> type[BaseModel]:
     """A reply with one required fact for each label: no passage is forgotten, none invented."""
     fields = dict.fromkeys(labels, (PassageFact, ...))
     return create_model("Facts", __base__=_Reply, **fields)  # type: ignore[call-overload,no-any-return]
-
-
-@cache
-def points_by_label(labels: tuple[str, ...]) -> type[Overview]:
-    """An overview with one required sentence for each label."""
-    sentence = Annotated[str, Field(min_length=3, max_length=200)]
-    fields = dict.fromkeys(labels, (sentence, ...))
-    return create_model("OverviewByLabel", __base__=Overview, **fields)  # type: ignore[call-overload,no-any-return]

@@ -58,6 +58,10 @@ class Tree:
         """All nodes, children before their parent."""
         return iter(self.nodes.values())
 
+    def name_of(self, node: int) -> str:
+        """What a node is cited as: F and its id for a leaf, S for what is over others."""
+        return f"{'S' if self.nodes[node].children else 'F'}{node}"
+
     def parent_of(self, node: int) -> int:
         """The parent of a node that is not the root."""
         return self.parents[node]

@@ -5,9 +5,7 @@ words that they are made from have changed. A node whose words cannot be had kee
 own evidence, and says so.
 """
 
-import string
 from collections.abc import Sequence
-from itertools import product
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -17,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from infra.errors import ContextOverflow, ModelRefused, ReplyMalformed, ReplyTruncated
 from tasks.asking import ask
 from tasks.progress import Progress
-from tasks.replies import Severity, points_by_label
+from tasks.replies import Severity
 from tasks.runs import is_transient, together
 
 if TYPE_CHECKING:
@@ -40,12 +38,12 @@ class Words(BaseModel):
 
 
 class Synthesis(BaseModel):
-    """The whole in words: a headline, and one sentence for each child of the root, by node id."""
+    """The whole in words. The overview cites the root's children, as in [F3] or [S14]."""
 
     model_config = ConfigDict(frozen=True)
 
     headline: str
-    points: dict[int, str]
+    overview: str = ""
     failed: str | None = None
 
 
@@ -107,24 +105,18 @@ async def word_area(children: Sequence[Words]) -> Words:
 )
 async def synthesize(tree: "Tree", words: dict[int, Words]) -> Synthesis:
     """The whole in words, from the words of the root's children in their fixed order."""
-    children = tree.nodes[tree.root].children
-    if not children:
-        return Synthesis(headline="There is nothing to summarize.", points={})
-    labels = dict(zip(children, _labels(len(children)), strict=True))
-    lines = "\n".join(f"[{labels[c]}] {words[c].title}: {words[c].detail}" for c in children)
-    fills = points_by_label(tuple(labels.values()))
+    if not tree.branches:
+        return Synthesis(headline="No two tickets report the same.")
+    lines = "\n".join(
+        f"[{tree.name_of(child)}] {words[child].title}: {words[child].detail}"
+        for child in tree.branches
+    )
     try:
-        reply = await ask("synthesize", {"parts": lines}, fills=fills)
+        reply = await ask("synthesize", {"parts": lines})
     except UNUSABLE as error:
-        points = {child: words[child].detail or words[child].title for child in children}
-        return Synthesis(
-            headline="The themes of this corpus, in the words of their own summaries.",
-            points=points,
-            failed=type(error).__name__,
-        )
-    said = reply.value
-    points = {child: whole_sentences(getattr(said, label)) for child, label in labels.items()}
-    return Synthesis(headline=whole_sentences(getattr(said, "headline", "")), points=points)
+        return Synthesis(headline="What the tickets are about.", failed=type(error).__name__)
+    said = Synthesis.model_validate(reply.value, from_attributes=True)
+    return said.model_copy(update={"overview": whole_sentences(said.overview)})
 
 
 async def same_problem(
@@ -158,11 +150,6 @@ def whole_sentences(text: str) -> str:
     text = " ".join(text.split())
     end = max(text.rfind(mark) for mark in ".!?…。！？")
     return text[: end + 1] if end > 0 else text
-
-
-def _labels(count: int) -> list[str]:
-    letters = list(string.ascii_uppercase)
-    return (letters + ["".join(pair) for pair in product(letters, repeat=2)])[:count]
 
 
 def _shortened(text: str, most: int = _SHOWN) -> str:

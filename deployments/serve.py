@@ -29,6 +29,7 @@ class Schedule(_Declared):
     slug: str
     cron: str
     timezone: str = "UTC"
+    active: bool = True
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -92,6 +93,7 @@ def _schedule(declared: Schedule) -> DeploymentScheduleCreate:
         schedule=CronSchedule(cron=declared.cron, timezone=declared.timezone),
         parameters=declared.parameters,
         slug=declared.slug,
+        active=declared.active,
     )
 
 

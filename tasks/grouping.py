@@ -13,7 +13,7 @@ from tasks.fitting import current_codebook
 from tasks.merging import close_pairs, merge
 from tasks.runs import is_transient, together
 from tasks.tree import Tree, tree_of
-from tasks.wording import sample_texts, same_problem
+from tasks.wording import same_problem, sample_texts
 
 if TYPE_CHECKING:
     from tasks.corpus import Corpus

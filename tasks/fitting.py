@@ -39,6 +39,7 @@ _SPLIT_SAMPLE = 1000  # facts that the parts of a theme are found in
 _DEPTH = 3  # theme, part, part of a part
 _NARROWEST = 0.05  # radius: texts this near say the same, whatever the corpus
 _OUTSIDE = 0.10  # share of facts that may have come since the fit and be near to none of its themes
+_OUTGROWN = 4  # times the facts of a fit, when they were no whole sample
 _SLACK = 1e-5  # of a distance, which depends a little on what it is computed along with
 _TRIES = 10
 
@@ -74,8 +75,11 @@ def extend(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> Codebo
 
 
 def refit_wanted(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> bool:
-    """Whether over 10 % of the facts have come since the fit and are near to none of its themes."""
+    """Whether over 10 % of the facts have come since the fit and are near to none of its themes,
+    or the fit saw but a small part of what is there now: it found no more themes than it could."""
     facts, _ = distinct(ids, vectors)
+    if codebook.fitted_on < SAMPLE and len(facts) > _OUTGROWN * codebook.fitted_on:
+        return True
     fitted = centroids_of(codebook.entries[: codebook.fitted_entries])
     outside = int(nearest(facts, *fitted)[2].sum())
     return outside - codebook.fitted_rare > _OUTSIDE * len(facts)
@@ -131,7 +135,7 @@ def _theme(theme: Entry, members: "Vectors", depth: int = 1) -> list[Entry]:
 def _parts(members: "Vectors") -> "Vectors":
     sample, weights = _distinct_sample(members, _SPLIT_SAMPLE)
     least = min(MOST_CHILDREN, ceil(len(members) / MOST_FACTS))
-    return _centroids(sample, weights, cluster(sample, MOST_CHILDREN, least))
+    return _centroids(sample, weights, cluster(sample, min(MOST_CHILDREN, 2 * least), least))
 
 
 def _from_pool(facts: "Vectors", entries: Sequence[Entry], radius: float) -> list[Entry]:

@@ -116,8 +116,11 @@ create table patterns.codebooks (
     id bigint generated always as identity primary key,
     lineage text not null,
     generation integer not null,
-    radius real not null,
-    fitted_on integer not null,             -- facts at the time of the fit
+    version integer not null,               -- changes since the fit, the fit included
+    radius double precision not null,       -- of the themes that the sample showed
+    fitted_on integer not null,             -- distinct facts at the time of the fit
+    fitted_rare integer not null,           -- those of them that were near to no theme
+    fitted_entries integer not null,        -- themes with ids below it come from the fit
     fitted_at timestamptz not null default now(),
     unique (lineage, generation)
 );
@@ -126,8 +129,10 @@ create table patterns.themes (
     id integer not null,
     parent integer,                         -- theme or area that it is under
     kind text not null check (kind in ('area', 'theme')),
-    merged_into integer,
-    centroid halfvec,
+    centroid halfvec,                       -- null where there is something under it
+    radius double precision not null,       -- cosine distance up to which a fact belongs to it
+    merged_into integer,                    -- theme that its facts go to
+    compared boolean not null,              -- it was there when close themes were told apart
     primary key (codebook_id, id)
 );
 

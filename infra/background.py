@@ -22,6 +22,7 @@ from pathlib import Path
 from infra import launcher
 from infra.errors import EmbeddedServerError
 from infra.storage import private_directory, write_private, writing
+from infra.strays import end_strays, mark
 from infra.unprivileged import Account
 
 LOOPBACK = "127.0.0.1"
@@ -90,22 +91,12 @@ def stop_service(
     """Stop the service and wait for its end; false when it was not running.
 
     It is asked with the signal ``by``, and killed with its process group when it takes longer than
-    ``patience`` seconds. Raises EmbeddedServerError when it survives even that.
+    ``patience`` seconds; then what it has started ends, too. Raises EmbeddedServerError when
+    something survives even that.
     """
-    lock = _file(home, name, "lock")
-    deadline = time.monotonic() + patience
-    while (service := running_service(home, name)) is None:
-        if not _is_locked(lock) or time.monotonic() > deadline:
-            return False
-        time.sleep(_PAUSE)
-    with suppress(ProcessLookupError):
-        os.kill(service.pid, by)
-    if not _await_end(lock, patience):
-        with suppress(ProcessLookupError):
-            os.killpg(service.pid, signal.SIGKILL)
-        if not _await_end(lock, 10):
-            raise EmbeddedServerError(f"{name} (process {service.pid}) does not end; kill it.")
-    return True
+    was_running = _stop(home, name, by, patience)
+    end_strays(home, name, patience)
+    return was_running
 
 
 def port_of(home: Path, name: str) -> int | None:
@@ -126,6 +117,23 @@ def exclusive(path: Path) -> Iterator[int]:
     with _opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
+
+
+def _stop(home: Path, name: str, by: signal.Signals, patience: float) -> bool:
+    lock = _file(home, name, "lock")
+    deadline = time.monotonic() + patience
+    while (service := running_service(home, name)) is None:
+        if not _is_locked(lock) or time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+    with suppress(ProcessLookupError):
+        os.kill(service.pid, by)
+    if not _await_end(lock, patience):
+        with suppress(ProcessLookupError):
+            os.killpg(service.pid, signal.SIGKILL)
+        if not _await_end(lock, 10):
+            raise EmbeddedServerError(f"{name} (process {service.pid}) does not end; kill it.")
+    return True
 
 
 def _file(home: Path, name: str, suffix: str) -> Path:
@@ -187,7 +195,7 @@ def _launch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **(environment or {}), **mark(home, name)},
             pass_fds=[lock],
             check=False,  # whatever goes wrong is in the log, and frees the lock
         )

@@ -275,3 +275,20 @@ def test_down_leaves_no_process_of_ours(terminal: Terminal) -> None:
     assert not any(running_service(data, service) for service in SERVICES)
     assert processes_with(str(terminal.home)) == []
     assert terminal.result("down") == {"stopped": []}
+
+
+async def test_down_also_ends_the_runs_of_a_serving_process_that_was_killed(
+    terminal: Terminal, client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.endpoint, "latency", 300)
+    asked = len(terminal.endpoint.calls)
+
+    async def is_at_work() -> bool:
+        return len(terminal.endpoint.calls) > asked
+
+    run = await triggered(client, "Take your time")
+    await eventually(is_at_work)
+    os.kill(terminal.pid("serve"), signal.SIGKILL)
+    assert processes_with(str(run))
+    assert terminal.result("down") == {"stopped": ["Prefect's server", "PostgreSQL"]}
+    assert processes_with(str(terminal.home)) == []

@@ -8,6 +8,7 @@
     budget: 200                  # most tokens of the fixed text
     max_tokens: 200              # most tokens of the reply
     parts: [untrusted]           # shared pieces, `parts/NAME.md`, before the instructions
+    examples: [{inputs: {…}, reply: {…}}]    # turns that show a small model what is wanted
     cases: [{inputs: {…}, expect: {field: regular expression}}]
     ---
     Instructions, which hold no placeholder.
@@ -50,6 +51,15 @@ class Case(BaseModel):
     expect: dict[str, str] = Field(min_length=1)
 
 
+class Example(BaseModel):
+    """A turn that every call sends: inputs, and the reply that is wanted for them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: dict[str, str]
+    reply: dict[str, Any]
+
+
 class Prompt(BaseModel):
     """One prompt file."""
 
@@ -63,6 +73,7 @@ class Prompt(BaseModel):
     max_tokens: int = 500
     fills: str | None = None
     parts: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
     cases: tuple[Case, ...] = ()
     instructions: str
     message: str
@@ -71,7 +82,10 @@ class Prompt(BaseModel):
     def fixed_text(self) -> dict[str, str]:
         """What every call sends, by part, in the order in which it is sent."""
         shared = {part: _read(f"parts/{part}.md") for part in self.parts}
-        return {**shared, "instructions": self.instructions}
+        turns = "\n\n".join(turn.content for turn in self._turns)
+        return {**shared, "instructions": self.instructions} | (
+            {"examples": turns} if turns else {}
+        )
 
     @cached_property
     def reply_model(self) -> type[BaseModel] | None:
@@ -104,11 +118,20 @@ class Prompt(BaseModel):
             raise InputError(
                 f"Prompt {self.name}: {', '.join(faults)}. It takes: {', '.join(self.inputs)}."
             )
-        values = {name: _delimited(name, value) for name, value in inputs.items()}
-        return (
-            Message("system", "\n\n".join(self.fixed_text.values())),
-            Message("user", Template(self.message).substitute(values)),
+        told = [text for part, text in self.fixed_text.items() if part != "examples"]
+        return (Message("system", "\n\n".join(told)), *self._turns, self._asked(inputs))
+
+    @property
+    def _turns(self) -> tuple[Message, ...]:
+        pairs = (
+            (self._asked(e.inputs), Message("assistant", json.dumps(e.reply, ensure_ascii=False)))
+            for e in self.examples
         )
+        return tuple(message for pair in pairs for message in pair)
+
+    def _asked(self, inputs: Mapping[str, str]) -> Message:
+        values = {name: _delimited(name, value) for name, value in inputs.items()}
+        return Message("user", Template(self.message).substitute(values))
 
 
 def prompt_names() -> list[str]:
@@ -158,6 +181,16 @@ def _check_inputs(where: str, prompt: Prompt) -> None:
         raise InputError(f"{where}: declared inputs and used ones differ in: {', '.join(odd)}.")
     if prompt.fills and not hasattr(replies, prompt.fills):
         raise InputError(f"{where}: fills: tasks.replies has no {prompt.fills}.")
+    for number, example in enumerate(prompt.examples, 1):
+        if set(example.inputs) != set(prompt.inputs):
+            raise InputError(f"{where}: example {number} has other inputs than the prompt.")
+        try:
+            if prompt.reply_model:
+                prompt.reply_model.model_validate(example.reply)
+        except ValidationError as error:
+            raise InputError(
+                f"{where}: example {number}: its reply does not fit: {error}"
+            ) from None
 
 
 def _delimited(name: str, value: str) -> str:

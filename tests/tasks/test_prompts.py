@@ -121,3 +121,31 @@ def test_whatever_the_model_is_told_changes_the_version(old: str, new: str) -> N
 
 def test_what_the_model_is_not_told_does_not_change_the_version() -> None:
     assert prompt(purpose="Other words.", budget="200").version == prompt().version
+
+
+EXAMPLE = """examples:
+  - inputs: {ticket: "Two payments for March."}
+    reply: {category: billing, urgency: low, summary: Charged twice.}
+cases:"""
+
+
+def test_an_example_is_a_turn_before_the_question() -> None:
+    shown = parse_prompt("sort", SOURCE.replace("cases:", EXAMPLE))
+    roles = [(message.role, message.content) for message in shown.render({"ticket": "It broke."})]
+    assert [role for role, _ in roles] == ["system", "user", "assistant", "user"]
+    assert "Two payments" in roles[1][1]
+    assert '"billing"' in roles[2][1]
+    assert "It broke." in roles[3][1]
+    assert shown.version != prompt().version
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('{ticket: "Two', '{text: "Two', "example 1 has other inputs"),
+        ("category: billing", "category: weather", "example 1: its reply does not fit"),
+    ],
+)
+def test_an_example_that_does_not_fit_is_refused(old: str, new: str, fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        parse_prompt("sort", SOURCE.replace("cases:", EXAMPLE).replace(old, new))

@@ -153,7 +153,10 @@ async def _client(
 
         async def build() -> tuple["BaseChatModel", httpx.AsyncClient]:
             # In a thread: the first import of LangChain takes seconds, and heartbeats must go on.
-            http = httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_connections=None))
+            # The environment's proxy is for other machines.
+            here = httpx.URL(base_url or "").host in ("127.0.0.1", "localhost", "::1")
+            limits = httpx.Limits(max_connections=None)
+            http = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=not here)
             return await asyncio.to_thread(
                 _built, provider, name, base_url, key, timeout, http
             ), http

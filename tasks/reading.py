@@ -17,7 +17,7 @@ from infra.errors import (
     ReplyTruncated,
 )
 from infra.postgres import Jsonb, fetch, transaction
-from infra.providers import context_of, is_local, model_of
+from infra.providers import context_of, is_local, model_of, storable
 from infra.sql import queries
 from tasks.asking import ask
 from tasks.facts import PROMPT, Strategy, extractor_of, has_words
@@ -155,14 +155,14 @@ def facts_of(text: str, read: PassageFact) -> tuple[list[dict[str, Any]], str | 
     quote = verbatim(read.quote, text)
     dropped = quote is None and has_words(read.quote)
     first = {
-        "problem": read.problem.strip(),
+        "problem": storable(read.problem).strip(),
         "severity": read.severity,
         "quote": quote,
         "quote_dropped": dropped,
     }
     if not has_words(read.also):
         return [first], None
-    also = {"problem": read.also.strip(), "severity": read.severity, "quote": None}
+    also = {"problem": storable(read.also).strip(), "severity": read.severity, "quote": None}
     return [first, {**also, "quote_dropped": False}], None
 
 

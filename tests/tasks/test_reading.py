@@ -97,6 +97,11 @@ def test_a_second_problem_is_a_second_fact() -> None:
     assert [fact["problem"] for fact in facts] == ["export hangs", "invoice is wrong"]
 
 
+def test_what_postgresql_cannot_hold_is_left_out_of_a_fact() -> None:
+    [fact], _ = facts_of("It hangs.", read(problem="it \0 hangs"))
+    assert fact["problem"] == "it  hangs"
+
+
 @pytest.mark.parametrize("said", [{"kind": "none"}, {"problem": ""}, {"problem": "..."}])
 def test_a_passage_without_a_problem_has_no_fact_but_a_reason(said: dict[str, str]) -> None:
     assert facts_of("Thanks!", read(**said)) == ([], "it reports no problem, request or question")

@@ -145,7 +145,7 @@ async def _chat_model(model: str) -> "BaseChatModel":
 
 
 async def _client(
-    provider: str, name: str, base_url: str | None, key: str | None, timeout: float
+    provider: str, name: str, base_url: str | None, key: str | None, patience: float
 ) -> "BaseChatModel":
     loop = asyncio.get_running_loop()
     place = (loop, provider, name, base_url, key)
@@ -156,9 +156,9 @@ async def _client(
             # The environment's proxy is for other machines.
             here = httpx.URL(base_url or "").host in ("127.0.0.1", "localhost", "::1")
             limits = httpx.Limits(max_connections=None)
-            http = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=not here)
+            http = httpx.AsyncClient(timeout=patience, limits=limits, trust_env=not here)
             return await asyncio.to_thread(
-                _built, provider, name, base_url, key, timeout, http
+                _built, provider, name, base_url, key, patience, http
             ), http
 
         # Kept while it is made: the many calls of a starting run share one client.

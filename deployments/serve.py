@@ -5,14 +5,18 @@ It fails at once when an entrypoint does not import or a declaration has a field
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 from prefect import Flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
@@ -24,7 +28,10 @@ class _Declared(BaseModel):
 
 
 class Schedule(_Declared):
-    """When a deployment runs by itself. The slug keeps it the same schedule across restarts."""
+    """When a deployment runs by itself.
+
+    The slug keeps it the same schedule across restarts; ``active`` is what it is at first.
+    """
 
     slug: str
     cron: str
@@ -55,14 +62,27 @@ def declarations() -> list[Declaration]:
     return [Declaration.model_validate(entry) for entry in yaml.safe_load(source)["deployments"]]
 
 
-async def deployment_of(declared: Declaration) -> RunnerDeployment:
-    """What Prefect's runner serves."""
+async def switches(declared: Declaration) -> dict[str, bool]:
+    """The schedules of a deployment on the server, on or off, by slug; none for a new one."""
+    async with get_client() as client:
+        try:
+            name = f"{declared.load().name}/{declared.name}"
+            known = await client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            return {}
+    return {schedule.slug: schedule.active for schedule in known.schedules if schedule.slug}
+
+
+async def deployment_of(
+    declared: Declaration, switched: Mapping[str, bool] = MappingProxyType({})
+) -> RunnerDeployment:
+    """What Prefect's runner serves. ``switched``: schedules that people have put on or off."""
     return await declared.load().ato_deployment(
         name=declared.name,
         description=declared.description,
         tags=declared.tags,
         parameters=declared.parameters,
-        schedules=[_schedule(schedule) for schedule in declared.schedules],
+        schedules=[_schedule(each, switched) for each in declared.schedules],
         concurrency_limit=declared.concurrency_limit,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
@@ -71,10 +91,10 @@ async def deployment_of(declared: Declaration) -> RunnerDeployment:
 async def serve(port: int) -> None:
     """Register all deployments and run what is triggered or scheduled, until told to stop.
 
-    Once they are registered, the port on loopback answers any HTTP request. Schedules go on while
-    nobody serves: what is due then runs late.
+    Once they are registered, the port on loopback answers any HTTP request. A schedule stays on or
+    off as it was put in the UI. Schedules go on while nobody serves: what is due then runs late.
     """
-    deployments = [await deployment_of(declared) for declared in declarations()]
+    deployments = [await deployment_of(each, await switches(each)) for each in declarations()]
     runner = Runner(name="patterns", pause_on_shutdown=False)
     for deployment in deployments:
         await runner.aadd_deployment(deployment)
@@ -88,12 +108,12 @@ async def _say_yes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
-def _schedule(declared: Schedule) -> DeploymentScheduleCreate:
+def _schedule(declared: Schedule, switched: Mapping[str, bool]) -> DeploymentScheduleCreate:
     return DeploymentScheduleCreate(
         schedule=CronSchedule(cron=declared.cron, timezone=declared.timezone),
         parameters=declared.parameters,
         slug=declared.slug,
-        active=declared.active,
+        active=switched.get(declared.slug, declared.active),
     )
 
 

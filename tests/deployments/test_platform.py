@@ -28,7 +28,7 @@ from prefect.deployments import arun_deployment
 from prefect.exceptions import PrefectHTTPStatusError
 
 from infra import embedded_postgres
-from infra.background import running_service
+from infra.background import running_service, stop_service
 from tests.deployments.conftest import LABEL, Terminal
 
 DEPLOYMENT = "answer-prompt/answer-prompt"
@@ -206,6 +206,18 @@ async def test_a_rejected_run_fails_with_the_reviewers_reason(client: PrefectCli
     await decided(client, run, "review-1-1", review)
     failed = await reached(client, run, "Failed")
     assert "Ann rejected the draft: It is no refund." in str(failed.state and failed.state.message)
+
+
+async def test_a_schedule_that_was_switched_off_stays_off_when_the_platform_comes_up_again(
+    terminal: Terminal, client: PrefectClient
+) -> None:
+    deployment = await client.read_deployment_by_name(DEPLOYMENT)
+    await client.update_deployment_schedule(deployment.id, deployment.schedules[0].id, active=False)
+    stop_service(terminal.home / "data", "serve")
+    terminal.result("up")
+    [schedule] = (await client.read_deployment_by_name(DEPLOYMENT)).schedules
+    await client.update_deployment_schedule(deployment.id, schedule.id, active=True)
+    assert (schedule.slug, schedule.active) == ("daily-check", False)
 
 
 async def test_the_daily_check_is_scheduled(client: PrefectClient) -> None:

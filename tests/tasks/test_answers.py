@@ -29,8 +29,8 @@ def test_an_answer_names_the_version_of_its_prompt() -> None:
 
 
 def test_a_request_with_an_unknown_field_is_refused() -> None:
-    with pytest.raises(ValidationError, match="promt"):
-        PromptRequest.model_validate({"promt": "classify_ticket"})
+    with pytest.raises(ValidationError, match="rewiev"):
+        PromptRequest.model_validate({"prompt": "classify_ticket", "rewiev": True})
 
 
 def test_the_form_offers_the_prompts_there_are() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from prefect import Flow
     from prefect.client.schemas.objects import FlowRun, State
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ def run_flow(entrypoint: str, **parameters: Any) -> Any:
     flow = getattr(import_module(module), name).with_options(on_running=[_tell_address])
     if "PREFECT_LOGGING_LEVEL" not in os.environ:
         _silence_console()
+    _validate(flow, parameters)
     try:
         return run_async(flow(**parameters))
     except httpx.HTTPError as error:
@@ -73,6 +75,23 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
     with redirect_stdout(sys.stderr):
         return asyncio.run(to_its_end())
+
+
+def _validate(flow: "Flow[..., Any]", parameters: dict[str, Any]) -> None:
+    """Raise InputError naming the options that do not fit, before a run is made."""
+    from prefect.exceptions import ParameterTypeError
+    from pydantic import ValidationError
+
+    from infra.errors import InputError
+
+    try:
+        flow.validate_parameters(parameters)
+    except ParameterTypeError as error:
+        cause = error.__cause__ or error.__context__
+        if not isinstance(cause, ValidationError):
+            raise InputError(f"The run refuses its parameters: {error}") from error
+        faults = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in cause.errors()]
+        raise InputError(f"{'; '.join(faults)}. Mend the option and run it again.") from None
 
 
 def _silence_console() -> None:

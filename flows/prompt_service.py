@@ -28,7 +28,7 @@ async def answer_prompt(request: PromptRequest) -> Answer:
         return answer_of(request, await ask_prompt(request.prompt, request.inputs))
 
     with charged():
-        answer = await once("answer", from_model, Answer)
+        answer = await once(f"answer-{request.digest}", from_model, Answer)
         if request.review:
             released = await release(answer.reply, title=f"Reply to the prompt {request.prompt}")
             answer = answer.model_copy(update={"released_by": released.reviewer})

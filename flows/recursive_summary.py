@@ -46,7 +46,8 @@ async def summarize_corpus(request: SummaryRequest) -> Figures:
         folder = request.folder(corpus.name, started)
         report = await assemble(corpus, facts, tree, words, synthesis, folder, started)
         await publish_report(report, folder)
-    require_whole(report.figures, failed, words, synthesis, request.max_failed_share)
+    share = request.max_failed_share
+    require_whole(report.figures, len(passages), failed, words, synthesis, share)
     return report.figures
 
 

@@ -62,7 +62,12 @@ class DatabaseUnavailable(DatabaseError):
 
 
 class ModelError(PatternsError):
-    """A call to a model came to nothing."""
+    """A call to a model came to nothing.
+
+    ``endpoint_down``: no other call to the model was answered either, while this one was tried.
+    """
+
+    endpoint_down = False
 
 
 class ModelUnavailable(ModelError):

@@ -16,13 +16,14 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ValidationError
@@ -33,6 +34,7 @@ from infra.errors import (
     ModelError,
     ModelRateLimited,
     ModelRefused,
+    PatternsError,
     ReplyMalformed,
     ReplyTruncated,
 )
@@ -106,40 +108,66 @@ class Reply:
     paid_by: UUID | None
 
 
-@dataclass
 class Budget:
-    """What a run may use. It stops with BudgetSpent before the call that would go over."""
+    """What a run may use. Near a limit, calls wait for those in flight, so that it is passed by one
+    call at most; then the run stops with BudgetSpent."""
 
-    max_calls: int | None = None
-    max_tokens: int | None = None
-    max_cost: float | None = None
-    calls: int = 0
-    tokens: int = 0
-    cost: float = 0.0
+    def __init__(
+        self,
+        max_calls: int | None = None,
+        max_tokens: int | None = None,
+        max_cost: float | None = None,
+    ) -> None:
+        limits = {"model calls": max_calls, "tokens": max_tokens, "USD": max_cost}
+        self._limits = {unit: limit for unit, limit in limits.items() if limit is not None}
+        self._spent = dict.fromkeys(limits, 0.0)
+        self._reserved = dict.fromkeys(limits, 0.0)
+        self._in_flight = 0
+        self._settled = asyncio.Event()
 
-    def admit(self, model: str) -> None:
-        """Count a call that is about to be made, or refuse it."""
-        if self.max_cost is not None and price_of(model, 0, 0) is None:
+    @asynccontextmanager
+    async def call(self, model: str, prompt_tokens: int, reply_tokens: int) -> AsyncIterator[None]:
+        """Reserve the most that a call may use, for as long as it is in flight."""
+        cost = price_of(model, prompt_tokens, reply_tokens)
+        if "USD" in self._limits and cost is None:
             raise BudgetSpent(
                 f"The run has a limit of money, but the price of {model} is unknown: "
                 "add it to PATTERNS_PRICES."
             )
-        for spent, limit, unit in (
-            (self.calls, self.max_calls, "model calls"),
-            (self.tokens, self.max_tokens, "tokens"),
-            (self.cost, self.max_cost, "USD"),
-        ):
-            if limit is not None and spent >= limit:
+        most = {"model calls": 1, "tokens": prompt_tokens + reply_tokens, "USD": cost or 0.0}
+        while self._in_flight and self._would_pass(most):
+            self._settled.clear()
+            await self._settled.wait()
+        for unit, limit in self._limits.items():
+            if self._spent[unit] >= limit:
                 raise BudgetSpent(
                     f"The run's budget of {limit:g} {unit} is spent. What was done is kept: run "
                     "again with a larger budget, and it goes on from there."
                 )
-        self.calls += 1
+        self._in_flight += 1
+        self._add(self._reserved, most, 1)
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            self._add(self._reserved, most, -1)
+            self._add(self._spent, {"model calls": 1}, 1)
+            self._settled.set()
 
     def spend(self, tokens: int, cost: float | None) -> None:
         """Count what a call used."""
-        self.tokens += tokens
-        self.cost += cost or 0.0
+        self._add(self._spent, {"tokens": tokens, "USD": cost or 0.0}, 1)
+
+    def _would_pass(self, more: Mapping[str, float]) -> bool:
+        return any(
+            self._spent[unit] + self._reserved[unit] + more[unit] > limit
+            for unit, limit in self._limits.items()
+        )
+
+    @staticmethod
+    def _add(to: dict[str, float], what: Mapping[str, float], sign: int) -> None:
+        for unit, amount in what.items():
+            to[unit] += sign * amount
 
 
 @dataclass(frozen=True)
@@ -251,6 +279,7 @@ async def _ask_until_answered(
     request: Request, messages: tuple[Message, ...], door: "_Door"
 ) -> RawReply:
     tries = 0
+    answered_at_first: int | None = None  # when the first try had failed
     while True:
         answered_before = door.answered.get(request.model, 0)
         try:
@@ -261,25 +290,31 @@ async def _ask_until_answered(
             # A busy endpoint that serves our other calls is no broken one: wait without counting.
             served_others = door.answered.get(request.model, 0) > answered_before
             tries += not (isinstance(error, ModelRateLimited) and served_others)
-            if tries >= (TRIES if request.model in door.answered else TRIES_AT_FIRST):
+            answered = door.answered.get(request.model, 0)
+            if answered_at_first is None:
+                answered_at_first = answered
+            if tries >= (TRIES if answered else TRIES_AT_FIRST):
+                error.endpoint_down = answered == answered_at_first
                 raise
             await asyncio.sleep(_pause(tries, error))
 
 
 async def _ask_once(request: Request, messages: tuple[Message, ...], door: "_Door") -> RawReply:
-    size = sum(len(message.content) for message in messages) // 4 + request.max_tokens
-    await wait_for_rate(request.model, size)
+    size = sum(len(message.content) for message in messages) // 4
+    await wait_for_rate(request.model, size + request.max_tokens)
     budget = current_run.get().budget
     raw, started = RawReply("", 0, 0, "whole", 0.0), time.perf_counter()
     try:
-        async with door.slots(request.model).hold():
-            budget.admit(request.model)
+        async with (
+            door.slots(request.model).hold(),
+            budget.call(request.model, size, request.max_tokens),
+        ):
             started = time.perf_counter()
             asked = send(request.model, messages, request.schema, request.max_tokens)
             raw = await _kept_if_cancelled(request, asyncio.ensure_future(asked))
+            cost = price_of(request.model, raw.prompt_tokens, raw.completion_tokens)
+            budget.spend(raw.prompt_tokens + raw.completion_tokens, cost)
         door.answered[request.model] = door.answered.get(request.model, 0) + 1
-        cost = price_of(request.model, raw.prompt_tokens, raw.completion_tokens)
-        budget.spend(raw.prompt_tokens + raw.completion_tokens, cost)
         _refuse_unfinished(request, raw)
     except ModelError as error:
         spent = replace(raw, seconds=time.perf_counter() - started)
@@ -369,7 +404,7 @@ class _Door:
     def __init__(self) -> None:
         self.answered: dict[str, int] = {}
         self._slots: dict[str, Slots] = {}
-        self._locks: dict[bytes, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._held: set[bytes] = set()
         self._beat: asyncio.Task[None] | None = None
 
@@ -379,13 +414,8 @@ class _Door:
     @asynccontextmanager
     async def alone(self, key: bytes) -> AsyncIterator[None]:
         """Single flight within the process: equal requests go one after another."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._locks.pop(key, None)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            yield
 
     @asynccontextmanager
     async def holding(self, key: bytes) -> AsyncIterator[None]:
@@ -407,7 +437,7 @@ class _Door:
             await asyncio.sleep(HEARTBEAT)
             busy = bool(self._held)
             # A database that is away for a moment is no reason to stop: leases outlive some beats.
-            with suppress(DatabaseError):
+            with suppress(PatternsError):
                 params = {"keys": list(self._held), "holder": HOLDER, "lease": LEASE}
                 await fetch("renew_calls", params)
                 for slots in self._slots.values():

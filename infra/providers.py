@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 
 from infra import local_model
-from infra.errors import ContextOverflow, ModelRateLimited, ModelRejected, ModelUnavailable
+from infra.errors import (
+    ContextOverflow,
+    ModelRateLimited,
+    ModelRefused,
+    ModelRejected,
+    ModelUnavailable,
+)
 from infra.settings import Role, get_settings
 
 if TYPE_CHECKING:
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
 _clients: dict[tuple[Any, ...], "asyncio.Task[tuple[BaseChatModel, httpx.AsyncClient]]"] = {}
+
+_OVERFLOW = re.compile("maximum context|context (?:length|window|size)|exceed.{0,30}context")
 
 LOCAL_TIMEOUT = 600.0  # seconds: a CPU reads a full context in minutes
 
@@ -149,7 +158,8 @@ async def _client(
 ) -> "BaseChatModel":
     loop = asyncio.get_running_loop()
     place = (loop, provider, name, base_url, key)
-    if place not in _clients:
+    building = _clients.get(place)
+    if building is None or (building.done() and (building.cancelled() or building.exception())):
 
         async def build() -> tuple["BaseChatModel", httpx.AsyncClient]:
             # In a thread: the first import of LangChain takes seconds, and heartbeats must go on.
@@ -221,8 +231,10 @@ def _translated(model: str) -> Iterator[None]:
             _retry_after(error),
         ) from error
     except vendor.ModelInvalidRequestError as error:
-        code = getattr(error, "code", None)
-        if code == "context_length_exceeded" or "context" in str(error).lower():
+        code, said = getattr(error, "code", None), str(error).lower()
+        if code in ("content_filter", "content_policy_violation", "invalid_prompt"):
+            raise ModelRefused(f"{model} declined to answer: {_first_line(error)}") from error
+        if code == "context_length_exceeded" or _OVERFLOW.search(said):
             raise ContextOverflow(f"{model}: the request is longer than its context.") from error
         raise ModelRejected(f"{model} refuses the request: {_first_line(error)}") from error
     except (vendor.ModelAuthenticationError, vendor.ModelPermissionDeniedError) as error:

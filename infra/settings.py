@@ -90,13 +90,6 @@ class Settings(BaseSettings):
         description="Embedding model, as provider:model. local: is the embedded one.",
     )
 
-    prompt_label: str | None = Field(
-        None, description="Label whose prompt versions are used. Unset: the files decide."
-    )
-    http_token: SecretStr | None = Field(
-        None, description="Bearer token of the HTTP service."
-    )
-
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:

@@ -1,5 +1,7 @@
 """What the prompt service takes and gives, and the artifact that a person reads."""
 
+import hashlib
+
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -30,6 +32,11 @@ class PromptRequest(BaseModel):
         description="Hold the reply back until a person releases it.",
         json_schema_extra={"position": 2},
     )
+
+    @property
+    def digest(self) -> str:
+        """The request's own name among the steps of a run, which may make several."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 class Answer(BaseModel):

@@ -100,7 +100,7 @@ async def assemble(
         source=corpus.name,
         made_at=datetime.now(UTC),
         strategy=facts.strategy,
-        chat_model=model_of("fast"),
+        chat_model=" and ".join(dict.fromkeys((model_of("fast"), model_of("strong")))),
         embedder=embedder_name(),
         prompt_versions={name: load_prompt(name).version for name in _PROMPTS},
         synthesis=narrative,
@@ -159,7 +159,8 @@ def _rare(tree: "Tree", facts: "Facts", evidence: Evidence) -> list[Finding]:
     found = []
     for number, rows in enumerate(by_fact.values(), max(tree.nodes, default=0) + 1):
         first, tickets = facts.table.iloc[rows[0]], evidence.of(rows)
-        said = first["quote"] or next(iter(sentences_of(first["problem"])), "")
+        own = sentences_of(first["problem"]) if facts.strategy == "embed" else []
+        said = first["quote"] or next(iter(own), "")
         found.append(
             Finding(
                 id=f"F{number}",

@@ -85,7 +85,7 @@ async def collect_facts(
     import pandas as pd
 
     names = ["record", "passage", "fact", "problem", "severity", "quote", "quote_dropped"]
-    table = pd.DataFrame(rows, columns=names)
+    table = pd.DataFrame(rows, columns=names, dtype=object)  # a str column would turn None to NaN
     return Facts(
         strategy,
         table,

@@ -57,11 +57,18 @@ async def _merged(codebook: Codebook, ids: list[str], facts: "Facts") -> Codeboo
     leaves = await asyncio.to_thread(assign, codebook, ids, facts.vectors)
     tree = tree_of(codebook, ids, leaves)
     pairs = close_pairs(codebook, set(leaves.tolist()) - {RARE})
-    same = await together(_same(tree.nodes[a], tree.nodes[b], facts) for a, b in pairs)
-    return merge(codebook, (pair for pair, is_same in zip(pairs, same, strict=True) if is_same))
+    said = await together(_same(tree.nodes[a], tree.nodes[b], facts) for a, b in pairs)
+    verdicts = dict(zip(pairs, said, strict=True))
+    merged = merge(codebook, (pair for pair, same in verdicts.items() if same))
+    undecided = {leaf for pair, same in verdicts.items() if same is None for leaf in pair}
+    if not undecided:
+        return merged
+    # To be asked again in the next run.
+    entries = [e._replace(compared=e.compared and e.id not in undecided) for e in merged.entries]
+    return merged.replaced(entries=entries)
 
 
-async def _same(first: "Node", second: "Node", facts: "Facts") -> bool:
+async def _same(first: "Node", second: "Node", facts: "Facts") -> bool | None:
     (some, some_sources), (others, other_sources) = (
         sample_texts(node, facts) for node in (first, second)
     )

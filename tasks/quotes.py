@@ -19,14 +19,14 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
 
 
 async def quotes_of(tree: "Tree", facts: "Facts") -> dict[int, tuple[Quote, ...]]:
-    """Quotes by leaf. A fact without one of its own is quoted by the sentence of its passage that
-    is nearest to the theme's centroid."""
+    """Quotes by leaf. A fact that is its own passage is quoted by the sentence that is nearest to
+    the theme's centroid; one that a model wrote has the quote that it came with, or none."""
     chosen = {leaf.id: _shown(facts.table.iloc[list(leaf.sample)]) for leaf in tree.leaves}
     centres = {leaf.id: facts.vectors[list(leaf.facts)].mean(axis=0) for leaf in tree.leaves}
     sentences = {
         text: sentences_of(text)
         for rows in chosen.values()
-        for text in rows.loc[rows["quote"].isna() & ~rows["quote_dropped"], "problem"]
+        for text in (rows["problem"] if facts.strategy == "embed" else ())
     }
     flat = [sentence for several in sentences.values() for sentence in several]
     vector = dict(zip(flat, await vectors(flat), strict=True))

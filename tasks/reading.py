@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PACK_PASSAGES, PACK_PASSAGES_LOCAL = 25, 4
 PACK_TOKENS = 6000
 _REPLY_TOKENS = 110  # of one passage's fact, at most
+_LABEL = re.compile(r"\[(?=P\d+\])")  # in a text, where it would pass for another passage's
 _BATCHES = 200  # most task runs of one map
 
 
@@ -102,7 +103,6 @@ async def read_batch(batch: Batch, following: Progress) -> dict[str, str]:
 
 
 async def _read_pack(pack: list[tuple[str, str]], following: Progress) -> dict[str, str]:
-    answered_before = following.done
     try:
         await _keep(pack, await _ask(pack))
     except (ContextOverflow, ReplyTruncated, ReplyMalformed, ModelRefused) as error:
@@ -115,8 +115,8 @@ async def _read_pack(pack: list[tuple[str, str]], following: Progress) -> dict[s
         )
         return halves[0] | halves[1]
     except (ModelUnavailable, ModelRateLimited) as error:
-        if following.done == answered_before:
-            raise  # nothing else came through either: the endpoint is down
+        if error.endpoint_down:
+            raise
         await following.advance(len(pack))
         return {sha256: f"no answer ({type(error).__name__})" for sha256, _ in pack}
     await following.advance(len(pack))
@@ -126,7 +126,7 @@ async def _read_pack(pack: list[tuple[str, str]], following: Progress) -> dict[s
 async def _ask(pack: list[tuple[str, str]]) -> dict[str, Any]:
     labels = tuple(f"P{n}" for n in range(1, len(pack) + 1))
     passages = "\n\n".join(
-        f"[{label}] {text}" for label, (_, text) in zip(labels, pack, strict=True)
+        f"[{label}] {_LABEL.sub('(', text)}" for label, (_, text) in zip(labels, pack, strict=True)
     )
     sources = tuple(sha256 for sha256, _ in pack)
     fills = facts_by_label(labels)

@@ -4,9 +4,14 @@ before they write; lengths are bounded, so that no reply runs away."""
 from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 Severity = Literal["low", "medium", "high", "critical"]
+
+
+def cut(most: int) -> BeforeValidator:
+    """What is longer than the schema allows is cut rather than refused."""
+    return BeforeValidator(lambda said: said[:most] if isinstance(said, str) else said)
 
 
 class _Reply(BaseModel):
@@ -17,28 +22,28 @@ class ThemeWording(_Reply):
     """The problem that a group of texts shares."""
 
     severity: Severity
-    title: Annotated[str, Field(min_length=3, max_length=70)]
-    detail: Annotated[str, Field(min_length=3, max_length=240)]
+    title: Annotated[str, cut(70), Field(min_length=3, max_length=70)]
+    detail: Annotated[str, cut(240), Field(min_length=3, max_length=240)]
 
 
 class AreaWording(_Reply):
     """What several themes have in common."""
 
-    title: Annotated[str, Field(min_length=3, max_length=70)]
-    detail: Annotated[str, Field(min_length=3, max_length=240)]
+    title: Annotated[str, cut(70), Field(min_length=3, max_length=70)]
+    detail: Annotated[str, cut(240), Field(min_length=3, max_length=240)]
 
 
 class Overview(_Reply):
     """What a whole corpus is about."""
 
-    headline: Annotated[str, Field(min_length=3, max_length=140)]
-    overview: Annotated[str, Field(min_length=3, max_length=600)]
+    headline: Annotated[str, cut(140), Field(min_length=3, max_length=140)]
+    overview: Annotated[str, cut(600), Field(min_length=3, max_length=600)]
 
 
 class GroupWording(_Reply):
     """What one group reports."""
 
-    sentence: Annotated[str, Field(min_length=3, max_length=240)]
+    sentence: Annotated[str, cut(240), Field(min_length=3, max_length=240)]
 
 
 class Comparison(_Reply):
@@ -52,9 +57,9 @@ class PassageFact(_Reply):
 
     kind: Literal["problem", "request", "question", "none"]
     severity: Severity
-    problem: Annotated[str, Field(max_length=120)]
-    quote: Annotated[str, Field(max_length=200)]
-    also: Annotated[str, Field(max_length=120)]
+    problem: Annotated[str, cut(120), Field(max_length=120)]
+    quote: Annotated[str, cut(200), Field(max_length=200)]
+    also: Annotated[str, cut(120), Field(max_length=120)]
 
 
 class TicketLabel(_Reply):
@@ -62,7 +67,7 @@ class TicketLabel(_Reply):
 
     category: Literal["bug", "billing", "access", "how-to", "feature request", "other"]
     urgency: Severity
-    summary: Annotated[str, Field(min_length=3, max_length=160)]
+    summary: Annotated[str, cut(160), Field(min_length=3, max_length=160)]
 
 
 @cache

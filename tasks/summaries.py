@@ -132,6 +132,7 @@ def expected_themes(facts: int) -> int:
 
 def require_whole(
     figures: Figures,
+    passages: int,
     failed: dict[str, str],
     words: dict[int, Words],
     synthesis: Synthesis,
@@ -144,7 +145,7 @@ def require_whole(
     lost = [f"passage {passage[:12]}: {why}" for passage, why in sorted(failed.items())]
     lost += [f"node {node}: {w.failed}" for node, w in sorted(words.items()) if w.failed]
     lost += [f"synthesis: {synthesis.failed}"] if synthesis.failed else []
-    share = len(lost) / max(1, figures.tickets + figures.nodes)
+    share = len(lost) / (passages + figures.nodes + 1)
     if share > max_failed_share:
         named = "; ".join(lost[:_SHOWN]) + (" …" if len(lost) > _SHOWN else "")
         raise WorkIncomplete(

@@ -121,8 +121,8 @@ async def synthesize(tree: "Tree", words: dict[int, Words]) -> Synthesis:
 
 async def same_problem(
     first: Sequence[str], second: Sequence[str], sources: tuple[str, ...]
-) -> bool:
-    """Whether two groups of texts are about one problem, as the model says; unusable is no."""
+) -> bool | None:
+    """Whether two groups of texts are about one problem, as the model says; None if it does not."""
     groups = {
         name: "\n".join(f"- {_shortened(text, 160)}" for text in texts)
         for name, texts in (("first", first), ("second", second))
@@ -130,7 +130,7 @@ async def same_problem(
     try:
         reply = await ask("compare_themes", groups, sources=sources)
     except UNUSABLE:
-        return False
+        return None
     return getattr(reply.value, "verdict", None) == "same"
 
 

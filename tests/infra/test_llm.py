@@ -154,7 +154,8 @@ async def test_a_reply_that_never_fits_is_an_error_after_three(endpoint: Scripte
         (Fault(400, code="context_length_exceeded", message="maximum context"), ContextOverflow),
         (Fault(401, message="bad key"), ModelRejected),
         (Fault(404, message="no such model"), ModelRejected),
-        (Fault(400, message="temperature"), ModelRejected),
+        (Fault(400, message="temperature in this context"), ModelRejected),
+        (Fault(400, code="content_filter"), ModelRefused),
     ],
 )
 async def test_what_trying_again_cannot_mend_is_tried_once(
@@ -325,9 +326,34 @@ async def test_a_limit_of_money_wants_a_known_price(endpoint: ScriptedEndpoint) 
 
 
 async def test_an_unknown_price_is_unknown_and_not_nothing(endpoint: ScriptedEndpoint) -> None:
+    run = uuid4()
+    token = current_run.set(RunContext(root_run=run))
     assert (await complete(question())).cost_usd is None
-    [row] = await fetch("run_totals", {"root_run": None})
-    assert row["cost_usd"] is None or row["model_calls"] == 0
+    current_run.reset(token)
+    [row] = await fetch("run_totals", {"root_run": run})
+    assert (row["model_calls"], row["cost_usd"]) == (1, None)
+
+
+async def test_calls_at_once_do_not_run_past_the_budget_together(
+    endpoint: ScriptedEndpoint,
+) -> None:
+    endpoint.latency = 0.05
+    token = current_run.set(RunContext(budget=Budget(max_calls=5)))
+    many = (complete(question(f"number {n}")) for n in range(30))
+    done = await asyncio.gather(*many, return_exceptions=True)
+    current_run.reset(token)
+    assert len(endpoint.calls) == 5
+    assert sum(isinstance(each, BudgetSpent) for each in done) == 25
+
+
+async def test_an_error_says_whether_the_endpoint_answered_anybody(
+    endpoint: ScriptedEndpoint,
+) -> None:
+    endpoint.answer = lambda body, n: "green" if "good" in json.dumps(body) else Fault(500)
+    await complete(question("good"))
+    with pytest.raises(ModelUnavailable) as alone:
+        await complete(question("bad"))
+    assert alone.value.endpoint_down
 
 
 async def test_text_that_postgresql_cannot_hold_is_asked_and_kept(

@@ -1,4 +1,4 @@
-"""The foundation: model calls, ledger, durable steps, corpora, facts, codebooks, reports."""
+"""The foundation: model calls, ledger, durable steps, corpora, facts, codebooks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
--- The foundation: model calls, ledger, durable steps, corpora, facts, codebooks, reports.
+-- The foundation: model calls, ledger, durable steps, corpora, facts, codebooks.
 
 create table patterns.prompt_versions (
     version text primary key,               -- SHA-256 of text, parts, reply schema and role
@@ -135,13 +135,3 @@ create table patterns.themes (
     compared boolean not null,              -- it was there when close themes were told apart
     primary key (codebook_id, id)
 );
-
-create table patterns.reports (
-    id uuid primary key,
-    lineage text not null,
-    root_run uuid,
-    folder text not null,
-    figures jsonb not null,
-    made_at timestamptz not null default now()
-);
-create index reports_lineage on patterns.reports (lineage, made_at);

@@ -108,7 +108,9 @@ def outlying_groups(
     ``vectors`` (n, d) stand for ``weights`` (n,) facts each, ``distances`` (n,) away from the
     nearest centroid there is. Of all disjoint nodes of their Ward tree, those are taken that
     together save most distance, each at ``price``: the cost of a new cluster, as in DP-means (Kulis
-    and Jordan 2012).
+    and Jordan 2012). A member's distance is that to the mean of the others: to a mean of few that
+    it is in itself, anything is near. Pairs are weighed as well, so that none of them becomes a
+    group by a stranger, and left.
     """
     n = len(vectors)
     if n == 0:
@@ -126,18 +128,25 @@ def outlying_groups(
             away[node] = away[left] + away[right]
             sums[node] = sums[left] + sums[right]
             apart = saved[left] + saved[right]
-        # To the normalised mean, the members' distances add up to their number less |sum|.
-        together = away[node] - (weight[node] - np.linalg.norm(sums[node])) - price
-        taken[node] = weight[node] >= LEAST_FACTS and together > max(apart, 0.0)
+        together = away[node] - _spread(weight[node], sums[node]) - price
+        taken[node] = together > max(apart, 0.0)
         saved[node] = together if taken[node] else apart
     found, waiting = [], [2 * n - 2]
     while waiting:
         node = waiting.pop()
         if taken[node]:
-            found.append(np.sort(tree.under(node)))
+            if weight[node] >= LEAST_FACTS:
+                found.append(np.sort(tree.under(node)))
         elif node >= n:
             waiting.extend(tree.children[node - n][::-1])
     return found
+
+
+def _spread(count: float, total: "Vectors") -> float:
+    """Summed distance of so many unit vectors with this sum, each to the mean of the others."""
+    others = max(count - 1, 1)
+    alike = max((float(total @ total) - count) / (count * others), 0.0)  # mean similarity of two
+    return count * (1 - others * alike / float(np.sqrt(others * (1 + (others - 1) * alike))))
 
 
 def _ward(vectors: "Vectors") -> "NDArray[np.float64]":

@@ -141,25 +141,27 @@ def _parts(members: "Vectors") -> "Vectors":
 def _from_pool(facts: "Vectors", entries: Sequence[Entry], radius: float) -> list[Entry]:
     """New themes for the groups among the facts that are near to no theme, until there are no more.
 
-    A group has to save as much distance as three facts on the radius have: three equal facts beyond
-    it are a theme, looser ones when they are more or farther away. Its radius reaches all of them.
-    When there are too many facts, those that are nearest to a theme wait.
+    A group has to save as much distance as the radius is: three equal facts beyond it are a theme,
+    looser ones when they are more or farther away. Its own radius reaches all of them. When there
+    are too many facts, those that are nearest to a theme wait; when there is no theme, there are no
+    groups to be found.
     """
     new: list[Entry] = []
-    while True:
+    while any(entry.centroid is not None for entry in entries):
         _, distances, outside = nearest(facts, *centroids_of([*entries, *new]))
         pool = np.flatnonzero(outside)
         farthest = np.sort(pool[np.argsort(-distances[pool], kind="stable")[:SAMPLE]])
         first, weights = _equal(facts[farthest])
         outliers, away = facts[farthest[first]], distances[farthest[first]]
-        groups = outlying_groups(outliers, weights, away, LEAST_FACTS * radius)
+        groups = outlying_groups(outliers, weights, away, radius)
         if not groups:
-            return new
+            break
         for group in groups:
             centroid = rounded((outliers[group] * weights[group, None]).sum(axis=0))
             reach = float(1 - (outliers[group] @ centroid).min()) + _SLACK
             id_ = len(entries) + len(new) + 1
             new.append(Entry(id_, None, "theme", centroid, max(radius, reach)))
+    return new
 
 
 def _centroids(sample: "Vectors", weights: "Rows", labels: "Rows") -> "Vectors":
@@ -172,11 +174,10 @@ def _centroids(sample: "Vectors", weights: "Rows", labels: "Rows") -> "Vectors":
 
 def _radius(sample: "Vectors", themes: "Vectors") -> float:
     """The upper fence of the distances to the nearest theme (Tukey 1977): what is beyond it is an
-    outlier. Without themes, all are taken for one."""
-    if not len(sample):
+    outlier."""
+    if not len(themes):
         return _NARROWEST
-    centres = themes if len(themes) else rounded(sample.sum(axis=0))[None]
-    _, distances, _ = nearest(sample, centres, np.zeros(len(centres), np.float32))
+    _, distances, _ = nearest(sample, themes, np.zeros(len(themes), np.float32))
     lower, upper = np.quantile(distances, [0.25, 0.75])
     return max(float(upper + 1.5 * (upper - lower)), _NARROWEST)
 

@@ -116,7 +116,8 @@ async def synthesize(tree: "Tree", words: dict[int, Words]) -> Synthesis:
     except UNUSABLE as error:
         return Synthesis(headline="What the tickets are about.", failed=type(error).__name__)
     said = Synthesis.model_validate(reply.value, from_attributes=True)
-    return said.model_copy(update={"overview": whole_sentences(said.overview)})
+    whole = {name: whole_sentences(getattr(said, name)) for name in ("headline", "overview")}
+    return said.model_copy(update=whole)
 
 
 async def same_problem(
@@ -149,7 +150,7 @@ def whole_sentences(text: str) -> str:
     """The text up to its last whole sentence, where it has one: a length limit may have cut it."""
     text = " ".join(text.split())
     end = max(text.rfind(mark) for mark in ".!?…。！？")
-    return text[: end + 1] if end > 0 else text
+    return text[: end + 1] if end > 0 else text.rstrip(" ,;:")
 
 
 def _shortened(text: str, most: int = _SHOWN) -> str:

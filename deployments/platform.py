@@ -35,15 +35,19 @@ def up(
     from infra.postgres import database_url
     from infra.schema import migrate
     from infra.settings import get_settings
+    from infra.storage import private_directory
 
     home = get_settings().home.absolute()
     tell("Starting PostgreSQL …")
     migrate(database_url())
     tell("Starting Prefect's server …")
     server = ensure_server(home)
-    # By default a triggered run waits up to 10 s for the runner's next look.
-    poll = {_POLL: os.environ.get(_POLL, "1")}
-    environment = client_environment(server, home) | poll | {"PATTERNS_HOME": str(home)}
+    environment = client_environment(server, home) | {
+        "PATTERNS_HOME": str(home),
+        _POLL: os.environ.get(_POLL, "1"),  # by default a triggered run waits up to 10 s
+        # The runner wants /tmp/runner_storage for itself, and so does every other user's.
+        "TMPDIR": str(private_directory(home / "tmp")),
+    }
     tell("Serving the deployments …")
     service = ensure_service(
         home, SERVE, _command, _serves, environment=environment, patience=_PATIENCE

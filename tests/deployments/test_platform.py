@@ -151,9 +151,11 @@ async def test_the_server_is_a_quiet_one_on_postgresql_with_room_for_many_task_r
     assert "<html" in ui.text
 
 
-async def test_the_server_keeps_its_data_in_the_embedded_postgresql(terminal: Terminal) -> None:
+@pytest.mark.usefixtures("api")
+def test_everything_is_in_patterns_home_and_in_its_postgresql(terminal: Terminal) -> None:
     assert not list((terminal.home / "data" / "prefect").glob("*.db"))
-    assert not (terminal.home / ".prefect").exists()
+    assert (terminal.home / "data" / "tmp" / "runner_storage").is_dir()
+    assert {path.name for path in terminal.home.iterdir()} <= {"data", ".cache"}
 
 
 async def test_a_triggered_run_completes_and_leaves_its_artifact(client: PrefectClient) -> None:

@@ -157,7 +157,7 @@ def _from_pool(facts: "Vectors", entries: Sequence[Entry], radius: float) -> lis
         if not groups:
             break
         for group in groups:
-            centroid = rounded((outliers[group] * weights[group, None]).sum(axis=0))
+            centroid = rounded(outliers[group].sum(axis=0))
             reach = float(1 - (outliers[group] @ centroid).min()) + _SLACK
             id_ = len(entries) + len(new) + 1
             new.append(Entry(id_, None, "theme", centroid, max(radius, reach)))

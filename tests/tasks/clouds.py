@@ -98,6 +98,7 @@ def check(tree: Tree, facts: Facts, most_children: int = 12) -> None:
     for node in tree.bottom_up():
         assert nodes[node.id] is node
         assert not (node.children and node.facts)
+        assert list(node.facts) == sorted(node.facts)
         assert list(node.children) == sorted(node.children)
         assert len(node.children) <= most_children
         union = [row for child in node.children for row in tree.facts_under(child)]

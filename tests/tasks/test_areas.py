@@ -88,3 +88,29 @@ def test_in_a_full_tree_a_new_area_takes_the_place_of_the_nearest_theme() -> Non
     assert (area.kind, area.parent) == ("area", ROOT)
     assert (new.parent, entries[5].parent) == (area.id, area.id)
     assert children(entries) == {ROOT: 12, area.id: 2}
+
+
+def test_where_all_areas_are_full_the_new_area_is_at_the_lowest_level() -> None:
+    areas = [Entry(n, ROOT, "area") for n in range(1, 13)]
+    spots = np.concatenate([cloud(axis, 12)[1] for axis in range(12)])
+    leaves = [Entry(13 + n, 1 + n // 12, "theme", row, 0.2) for n, row in enumerate(spots)]
+    middle = units(spots[36:48].mean(axis=0)[None])[0]
+    entries = hung([Entry(ROOT, None, "area"), *areas, *leaves], [Entry(0, None, "theme", middle)])
+    area, new = entries[157:]
+    assert (area.parent, new.parent) == (4, area.id)
+    assert children(entries)[area.id] == 2
+    assert children(entries)[4] == 12
+
+
+def test_several_new_themes_go_where_they_would_go_one_after_the_other() -> None:
+    areas = [Entry(n, ROOT, "area") for n in (1, 2)]
+    spots = np.repeat(AXES[:2], 3, axis=0)
+    leaves = [Entry(3 + n, 1 + n // 3, "theme", row, 0.2) for n, row in enumerate(spots)]
+    entries = [Entry(ROOT, None, "area"), *areas, *leaves]
+    first, second = (
+        units(AXES[[2]] + lean * AXES[[axis]])[0] for axis, lean in ((0, 0.2), (1, 0.05))
+    )
+    new = [Entry(0, None, "theme", row, 0.2) for row in (first, second)]
+    at_once, apart = hung(entries, new), hung(hung(entries, new[:1]), new[1:])
+    assert [bare(entry) for entry in at_once] == [bare(entry) for entry in apart]
+    assert at_once[-1].parent == at_once[-2].parent == 1

@@ -21,10 +21,14 @@ def test_every_cloud_is_a_cluster() -> None:
     assert partition(cluster(vectors, most=20)) == ranges(12, 12, 12, 12, 12)
 
 
-def test_small_clouds_beside_a_large_loose_one_are_clusters_of_their_own() -> None:
-    _, vectors = joined(cloud(0, 300, 0.08), *(cloud(axis, 4, 0.05) for axis in (1, 2, 3)))
-    found = partition(cluster(vectors, most=120))
-    assert [rows for rows in found if rows[0] >= 300] == ranges(300, 4, 4, 4)[1:]
+def test_small_clouds_are_told_apart_before_a_large_one_is_divided() -> None:
+    _, vectors = joined(cloud(0, 500), *(cloud(axis, 4, 0.05) for axis in range(1, 5)))
+    assert partition(cluster(vectors, most=5)) == ranges(500, 4, 4, 4, 4)
+
+
+def test_what_stands_alone_is_no_good_cluster() -> None:
+    _, vectors = cloud(0, 12, spread=2)
+    assert len(set(cluster(vectors, most=12).tolist())) < 6
 
 
 def test_equal_vectors_are_one_cluster() -> None:
@@ -36,6 +40,11 @@ def test_equal_vectors_are_one_cluster() -> None:
 def test_there_are_no_more_and_no_fewer_clusters_than_allowed(most: int, least: int) -> None:
     _, vectors = joined(*(cloud(axis, 12) for axis in range(5)))
     assert least <= len(set(cluster(vectors, most, least).tolist())) <= most
+
+
+def test_of_fewer_vectors_than_clusters_each_is_one() -> None:
+    _, vectors = joined(cloud(0, 1), cloud(1, 1))
+    assert partition(cluster(vectors, most=12, least=8)) == [[0], [1]]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -85,8 +94,8 @@ def test_one_group_is_not_taken_for_two() -> None:
 def test_a_vector_counts_as_often_as_it_stands() -> None:
     _, vectors = cloud(0, 1)
     away = np.full(1, 0.5, np.float32)
-    assert outlying_groups(vectors, np.array([2]), away, price=0.5) == []
-    assert [group.tolist() for group in outlying_groups(vectors, np.array([3]), away, 0.5)] == [[0]]
+    assert outlying_groups(vectors, np.array([2]), away, price=0.6) == []
+    assert [group.tolist() for group in outlying_groups(vectors, np.array([3]), away, 0.6)] == [[0]]
 
 
 def test_without_outliers_there_is_no_group() -> None:

@@ -9,6 +9,7 @@ from tasks import fitting
 from tasks.codebook import RARE, Codebook, assign, load_codebook, save_codebook
 from tasks.fitting import current_codebook, extend, fit, refit_wanted
 from tests.tasks.clouds import (
+    DIMENSIONS,
     Facts,
     any_facts,
     bare,
@@ -20,6 +21,7 @@ from tests.tasks.clouds import (
     joined,
     permuted,
     small_limits,
+    units,
 )
 
 THREE = (cloud(0, 20), cloud(1, 20), cloud(2, 20))
@@ -71,9 +73,24 @@ def test_without_three_facts_that_have_something_in_common_all_are_rare() -> Non
     assert themes(fit(*facts), facts) == [set(facts[0])]
 
 
+def test_a_pair_and_a_stranger_are_no_theme() -> None:
+    pair, stranger = [[1.0, 0.0, 0.0], [0.9, 0.43, 0.0]], [[0.4, 0.1, 0.91]]
+    facts = fact_ids(3), units(np.array(pair + stranger))
+    assert themes(fit(*facts), facts) == [set(facts[0])]
+
+
 def test_equal_facts_are_one_theme_of_any_size() -> None:
     facts = fact_ids(500), np.repeat(cloud(0, 1)[1], 500, axis=0)
-    assert themes(fit(*facts), facts) == [set(facts[0]), set()]
+    codebook = fit(*facts)
+    assert themes(codebook, facts) == [set(facts[0]), set()]
+    assert codebook.leaves == (1,)
+    reworded = facts[1][:1] + 0.2 * np.eye(DIMENSIONS)[5:6]
+    assert assign(codebook, ["reworded"], units(reworded)).tolist() == [1]
+
+
+def test_themes_are_numbered_from_the_largest_to_the_smallest() -> None:
+    facts = joined(cloud(0, 10), cloud(1, 30), cloud(2, 20))
+    assert assign(fit(*facts), *facts)[[0, 10, 40]].tolist() == [3, 1, 2]
 
 
 def test_a_fact_that_stands_often_weighs_no_more_than_one() -> None:
@@ -94,6 +111,15 @@ def test_a_large_theme_is_split_into_parts() -> None:
     assert codebook.entries[large].kind == "theme"
     assert all(storeys(codebook, leaf) <= 3 for leaf in codebook.leaves)
     assert max(len(leaf.facts) for leaf in tree.leaves) <= 250
+
+
+def test_facts_beyond_the_radius_do_not_make_a_theme_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strangers = units(0.3 * np.eye(DIMENSIONS)[[0] * 10] + np.eye(DIMENSIONS)[5:15])
+    facts = joined(cloud(0, 195), cloud(1, 60), ([f"last {n}" for n in range(10)], strangers))
+    monkeypatch.setattr(fitting, "SAMPLE", 255)
+    assert fit(*facts).leaves == (1, 2)
 
 
 def test_parts_are_split_again_until_there_are_three_storeys() -> None:

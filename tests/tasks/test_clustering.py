@@ -23,7 +23,7 @@ def test_every_cloud_is_a_cluster() -> None:
 
 def test_small_clouds_are_told_apart_before_a_large_one_is_divided() -> None:
     _, vectors = joined(cloud(0, 1000, 0.15), *(cloud(axis, 4, 0.05) for axis in range(1, 5)))
-    assert partition(cluster(vectors, most=5)) == ranges(1000, 4, 4, 4, 4)
+    assert partition(cluster(vectors, most=5, least=5)) == ranges(1000, 4, 4, 4, 4)
 
 
 def test_what_stands_alone_is_no_good_cluster() -> None:

@@ -64,8 +64,8 @@ def test_twenty_processes_at_once_make_one_schema(
 def test_a_migration_that_fails_leaves_the_database_as_it_was(empty_database: str) -> None:
     with psycopg.connect(empty_database) as connection:
         connection.execute("create schema patterns")
-        connection.execute("create table patterns.reports (ours int)")
-    with pytest.raises(DatabaseError, match="reports"):
+        connection.execute("create table patterns.themes (ours int)")
+    with pytest.raises(DatabaseError, match="themes"):
         migrate(empty_database)
     with psycopg.connect(empty_database) as connection:
         assert connection.execute("select to_regclass('patterns.calls')").fetchone() == (None,)

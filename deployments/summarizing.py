@@ -103,6 +103,27 @@ def list_(as_json: AsJson = False) -> None:
     show(result, "\n".join(lines) or "No corpus is kept yet.", as_json=as_json)
 
 
+@corpus.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of the kept corpus.")],
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Only this record; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove records from a kept corpus, or all of it."""
+    from tasks.kept_corpora import remove_corpus, remove_records
+
+    if ids is None:
+        run_async(remove_corpus(name))
+        show({"corpus": name, "removed": "all"}, f"corpus:{name} is removed.", as_json=as_json)
+        return
+    gone = run_async(remove_records(name, ids))
+    show(
+        {"corpus": name, "removed": gone}, f"Removed: {', '.join(gone) or 'none'}", as_json=as_json
+    )
+
+
 def _absolute(source: str) -> str:
     """A path as the run's own record should name it; other sources as they are."""
     if source.startswith(("corpus:", "sql:", "query:")):

@@ -106,7 +106,14 @@ class ContextOverflow(ModelError):
 
 
 class ReplyMalformed(ModelError):
-    """The reply does not fit its schema, although it was asked for again with the error."""
+    """The reply does not fit its schema, although it was asked for again with the error.
+
+    ``said``: the reply.
+    """
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class BudgetSpent(PatternsError):

@@ -16,32 +16,29 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ValidationError
 
+from infra.budget import current_run
 from infra.errors import (
-    BudgetSpent,
     DatabaseError,
     ModelError,
     ModelRateLimited,
     ModelRefused,
-    PatternsError,
     ReplyMalformed,
     ReplyTruncated,
 )
+from infra.in_flight import CallsInFlight
 from infra.notices import notice, stop_listening
 from infra.postgres import close_pool, fetch
 from infra.providers import Message, RawReply, close_clients, price_of, send, storable
-from infra.slots import HEARTBEAT, HOLDER, LEASE, Slots, wait_for_rate
+from infra.slots import HOLDER, LEASE, wait_for_rate
 
 TRIES = 6  # of one request while the endpoint fails
 TRIES_AT_FIRST = 3  # while it has never answered: then it is rather a wrong setting than a fault
@@ -108,81 +105,6 @@ class Reply:
     paid_by: UUID | None
 
 
-class Budget:
-    """What a run may use. Near a limit, calls wait for those in flight, so that it is passed by one
-    call at most; then the run stops with BudgetSpent."""
-
-    def __init__(
-        self,
-        max_calls: int | None = None,
-        max_tokens: int | None = None,
-        max_cost: float | None = None,
-    ) -> None:
-        limits = {"model calls": max_calls, "tokens": max_tokens, "USD": max_cost}
-        self._limits = {unit: limit for unit, limit in limits.items() if limit is not None}
-        self._spent = dict.fromkeys(limits, 0.0)
-        self._reserved = dict.fromkeys(limits, 0.0)
-        self._in_flight = 0
-        self._settled = asyncio.Event()
-
-    @asynccontextmanager
-    async def call(self, model: str, prompt_tokens: int, reply_tokens: int) -> AsyncIterator[None]:
-        """Reserve the most that a call may use, for as long as it is in flight."""
-        cost = price_of(model, prompt_tokens, reply_tokens)
-        if "USD" in self._limits and cost is None:
-            raise BudgetSpent(
-                f"The run has a limit of money, but the price of {model} is unknown: "
-                "add it to PATTERNS_PRICES."
-            )
-        most = {"model calls": 1, "tokens": prompt_tokens + reply_tokens, "USD": cost or 0.0}
-        while self._in_flight and self._would_pass(most):
-            self._settled.clear()
-            await self._settled.wait()
-        for unit, limit in self._limits.items():
-            if self._spent[unit] >= limit:
-                raise BudgetSpent(
-                    f"The run's budget of {limit:g} {unit} is spent. What was done is kept: run "
-                    "again with a larger budget, and it goes on from there."
-                )
-        self._in_flight += 1
-        self._add(self._reserved, most, 1)
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            self._add(self._reserved, most, -1)
-            self._add(self._spent, {"model calls": 1}, 1)
-            self._settled.set()
-
-    def spend(self, tokens: int, cost: float | None) -> None:
-        """Count what a call used."""
-        self._add(self._spent, {"tokens": tokens, "USD": cost or 0.0}, 1)
-
-    def _would_pass(self, more: Mapping[str, float]) -> bool:
-        return any(
-            self._spent[unit] + self._reserved[unit] + more[unit] > limit
-            for unit, limit in self._limits.items()
-        )
-
-    @staticmethod
-    def _add(to: dict[str, float], what: Mapping[str, float], sign: int) -> None:
-        for unit, amount in what.items():
-            to[unit] += sign * amount
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """Whose call it is: set in the tasks layer, read here."""
-
-    root_run: UUID | None = None
-    flow_run: UUID | None = None
-    task_run: UUID | None = None
-    budget: Budget = field(default_factory=Budget)
-
-
-current_run: ContextVar[RunContext] = ContextVar("current_run", default=RunContext())  # noqa: B039
-
-
 async def complete(request: Request) -> Reply:
     """The reply to a request: stored, or asked for.
 
@@ -213,17 +135,32 @@ async def _stored(request: Request, started: float) -> Reply | None:
             f"The stored reply {request.key.hex()[:12]} of the prompt {request.prompt} is damaged: "
             "delete that row of patterns.calls and run again."
         ) from error
+    stored = RawReply(row["reply"]["text"], 0, 0, "whole", 0.0)
+    return _reply(request, stored, value, started, served_by="exact", paid_by=row["paid_by"])
+
+
+def _reply(
+    request: Request,
+    raw: RawReply,
+    value: BaseModel | None,
+    started: float,
+    *,
+    served_by: str,
+    paid_by: UUID | None,
+) -> Reply:
+    paid = served_by == "model"
+    cost = price_of(request.model, raw.prompt_tokens, raw.completion_tokens) if paid else 0.0
     return Reply(
-        text=row["reply"]["text"],
+        text=raw.text,
         value=value,
         model=request.model,
-        served_by="exact",
+        served_by=served_by,
         key=request.key.hex(),
-        prompt_tokens=0,
-        completion_tokens=0,
-        cost_usd=0.0,
+        prompt_tokens=raw.prompt_tokens,
+        completion_tokens=raw.completion_tokens,
+        cost_usd=cost,
         latency_ms=(time.perf_counter() - started) * 1000,
-        paid_by=row["paid_by"],
+        paid_by=paid_by,
     )
 
 
@@ -241,43 +178,29 @@ async def _claimed(request: Request) -> bool:
     return bool(await fetch("claim_call", params))
 
 
-async def _ask(request: Request, door: "_Door", started: float) -> Reply:
+async def _ask(request: Request, door: CallsInFlight, started: float) -> Reply:
     messages = request.messages
     for remaining in range(REASKS, -1, -1):
-        raw = await _ask_until_answered(request, messages, door)
         try:
-            value = _validated(request, raw.text)
-        except ValidationError as error:
-            fault = _faults(error)
-            malformed = ReplyMalformed(
-                f"{request.model} was asked {REASKS + 1} times for the reply of the prompt "
-                f"{request.prompt}, and it never fitted: {fault}. Try a stronger model."
-            )
-            await fetch("note_failure", _row(request, raw, malformed))
+            raw, value = await _ask_until_answered(request, messages, door)
+        except ReplyMalformed as error:
             if not remaining:
-                raise malformed from None
-            again = f"That reply does not fit: {fault}. Answer again with JSON that fits."
-            messages = (*messages, Message("assistant", raw.text), Message("user", again))
+                raise ReplyMalformed(
+                    f"{request.model} was asked {REASKS + 1} times for the reply of the prompt "
+                    f"{request.prompt}, and it never fitted: {error}. Try a stronger model.",
+                    error.said,
+                ) from None
+            again = f"That reply does not fit: {error}. Answer again with JSON that fits."
+            messages = (*messages, Message("assistant", error.said), Message("user", again))
         else:
-            await _keep(request, raw)
-            return Reply(
-                text=raw.text,
-                value=value,
-                model=request.model,
-                served_by="model",
-                key=request.key.hex(),
-                prompt_tokens=raw.prompt_tokens,
-                completion_tokens=raw.completion_tokens,
-                cost_usd=price_of(request.model, raw.prompt_tokens, raw.completion_tokens),
-                latency_ms=(time.perf_counter() - started) * 1000,
-                paid_by=current_run.get().root_run,
-            )
+            payer = current_run.get().root_run
+            return _reply(request, raw, value, started, served_by="model", paid_by=payer)
     raise AssertionError("unreachable")
 
 
 async def _ask_until_answered(
-    request: Request, messages: tuple[Message, ...], door: "_Door"
-) -> RawReply:
+    request: Request, messages: tuple[Message, ...], door: CallsInFlight
+) -> tuple[RawReply, BaseModel | None]:
     tries = 0
     answered_at_first: int | None = None  # when the first try had failed
     while True:
@@ -299,7 +222,26 @@ async def _ask_until_answered(
             await asyncio.sleep(_pause(tries, error))
 
 
-async def _ask_once(request: Request, messages: tuple[Message, ...], door: "_Door") -> RawReply:
+async def _ask_once(
+    request: Request, messages: tuple[Message, ...], door: CallsInFlight
+) -> tuple[RawReply, BaseModel | None]:
+    """One call. Whoever asks may be cancelled, because another call of the run failed: a call that
+    is under way is paid for, so its reply may still arrive, and is kept."""
+    sent = asyncio.Event()
+    asked = asyncio.ensure_future(_send_and_keep(request, messages, door, sent))
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:
+        if sent.is_set():
+            await asyncio.wait([asked], timeout=_LATE)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        raise
+
+
+async def _send_and_keep(
+    request: Request, messages: tuple[Message, ...], door: CallsInFlight, sent: asyncio.Event
+) -> tuple[RawReply, BaseModel | None]:
     size = sum(len(message.content) for message in messages) // 4
     await wait_for_rate(request.model, size + request.max_tokens)
     budget = current_run.get().budget
@@ -309,40 +251,22 @@ async def _ask_once(request: Request, messages: tuple[Message, ...], door: "_Doo
             door.slots(request.model).hold(),
             budget.call(request.model, size, request.max_tokens),
         ):
+            sent.set()
             started = time.perf_counter()
-            asked = send(request.model, messages, request.schema, request.max_tokens)
-            raw = await _kept_if_cancelled(request, asyncio.ensure_future(asked))
+            raw = await send(request.model, messages, request.schema, request.max_tokens)
             cost = price_of(request.model, raw.prompt_tokens, raw.completion_tokens)
             budget.spend(raw.prompt_tokens + raw.completion_tokens, cost)
         door.answered[request.model] = door.answered.get(request.model, 0) + 1
-        _refuse_unfinished(request, raw)
+        value = _usable(request, raw)
     except ModelError as error:
         spent = replace(raw, seconds=time.perf_counter() - started)
         await fetch("note_failure", _row(request, spent, error))
         raise
-    return raw
-
-
-async def _kept_if_cancelled(request: Request, asked: "asyncio.Future[RawReply]") -> RawReply:
-    """The reply. Whoever asked may be cancelled, because another call of the run failed: this one
-    is paid for, so it may still arrive and is kept."""
-    try:
-        return await asyncio.shield(asked)
-    except asyncio.CancelledError:
-        arrived, _ = await asyncio.wait([asked], timeout=_LATE)
-        with suppress(ModelError, ValidationError):
-            if arrived and (raw := asked.result()).finish == "whole":
-                _validated(request, raw.text)
-                await _keep(request, raw)
-        asked.cancel()
-        raise
-
-
-async def _keep(request: Request, raw: RawReply) -> None:
     await fetch("keep_reply", {"reply": Jsonb({"text": storable(raw.text)}), **_row(request, raw)})
+    return raw, value
 
 
-def _refuse_unfinished(request: Request, raw: RawReply) -> None:
+def _usable(request: Request, raw: RawReply) -> BaseModel | None:
     if raw.finish == "truncated":
         raise ReplyTruncated(
             f"{request.model}: the reply of the prompt {request.prompt} hit its limit of "
@@ -350,6 +274,10 @@ def _refuse_unfinished(request: Request, raw: RawReply) -> None:
         )
     if raw.finish == "refused":
         raise ModelRefused(f"{request.model} declined to answer the prompt {request.prompt}.")
+    try:
+        return _validated(request, raw.text)
+    except ValidationError as error:
+        raise ReplyMalformed(_faults(error), raw.text) from None
 
 
 def _row(request: Request, raw: RawReply, error: ModelError | None = None) -> dict[str, Any]:
@@ -398,62 +326,11 @@ def _pause(tries: int, error: ModelError) -> float:
     return min(LONGEST_PAUSE, 0.5 * 2.0**tries) * random.uniform(0.5, 1.0)
 
 
-class _Door:
-    """What one event loop shares: slots, calls in flight and the heartbeat that keeps both."""
-
-    def __init__(self) -> None:
-        self.answered: dict[str, int] = {}
-        self._slots: dict[str, Slots] = {}
-        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
-        self._held: set[bytes] = set()
-        self._beat: asyncio.Task[None] | None = None
-
-    def slots(self, model: str) -> Slots:
-        return self._slots.setdefault(model, Slots(model))
-
-    @asynccontextmanager
-    async def alone(self, key: bytes) -> AsyncIterator[None]:
-        """Single flight within the process: equal requests go one after another."""
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            yield
-
-    @asynccontextmanager
-    async def holding(self, key: bytes) -> AsyncIterator[None]:
-        """Keep the lease of a claimed call alive; give it back if no reply was kept."""
-        self._held.add(key)
-        if self._beat is None or self._beat.done():
-            self._beat = asyncio.create_task(self._heartbeat())
-        try:
-            yield
-        except BaseException:
-            await asyncio.shield(fetch("release_call", {"key": key, "holder": HOLDER}))
-            raise
-        finally:
-            self._held.discard(key)
-
-    async def _heartbeat(self) -> None:
-        busy = True
-        while busy:
-            await asyncio.sleep(HEARTBEAT)
-            busy = bool(self._held)
-            # A database that is away for a moment is no reason to stop: leases outlive some beats.
-            with suppress(PatternsError):
-                params = {"keys": list(self._held), "holder": HOLDER, "lease": LEASE}
-                await fetch("renew_calls", params)
-                for slots in self._slots.values():
-                    await slots.lease()
-
-    def stop(self) -> None:
-        """End the heartbeat."""
-        if self._beat:
-            self._beat.cancel()
+_doors: dict[asyncio.AbstractEventLoop, CallsInFlight] = {}
 
 
-_doors: dict[asyncio.AbstractEventLoop, _Door] = {}
-
-
-def _door() -> _Door:
-    return _doors.setdefault(asyncio.get_running_loop(), _Door())
+def _door() -> CallsInFlight:
+    return _doors.setdefault(asyncio.get_running_loop(), CallsInFlight())
 
 
 async def close_door() -> None:

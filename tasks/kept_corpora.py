@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
 from infra.errors import InputError
 from infra.postgres import Connection, fetch, transaction
 from infra.sql import queries
 from tasks.columns import Columns
-from tasks.runs import is_transient
 from tasks.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -115,19 +112,6 @@ async def remove_corpus(name: str) -> None:
     async with transaction() as connection:
         kept = await _find(connection, name)
         await connection.execute(queries()["remove_corpus"], {"corpus_id": kept["id"]})
-
-
-@task(
-    name="keep records",
-    retries=3,
-    retry_delay_seconds=[1, 5, 15],
-    retry_condition_fn=is_transient,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-async def keep(name: str, corpus: "Corpus") -> Addition:
-    """`add_records` as a task."""
-    return await add_records(name, corpus)
 
 
 async def _find(connection: Connection, name: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import flow_run as runtime
 
+from infra.budget import Budget, current_run
 from infra.errors import PatternsError
-from infra.llm import Budget, current_run
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -13,8 +13,8 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run as runtime
 from pydantic import TypeAdapter
 
+from infra.budget import current_run
 from infra.errors import DatabaseError
-from infra.llm import current_run
 from infra.postgres import fetch
 
 T = TypeVar("T")

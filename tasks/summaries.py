@@ -10,8 +10,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.budget import Budget
 from infra.errors import WorkIncomplete
-from infra.llm import Budget
 from infra.providers import model_of, price_of
 from infra.settings import get_settings
 from tasks.codebook import load_codebook

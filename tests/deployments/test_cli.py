@@ -59,3 +59,15 @@ def test_a_server_that_was_named_and_does_not_answer_is_reported_not_replaced(
     done = terminal.patterns("prompt", "classify_ticket", PREFECT_API_URL=address)
     assert done.returncode == 1
     assert f"{address}, named by PREFECT_API_URL, cannot be reached" in done.stderr
+
+
+@pytest.mark.usefixtures("api")
+def test_a_corpus_is_kept_listed_and_removed(terminal: Terminal) -> None:
+    (terminal.home / "few.csv").write_text("id,text\nT1,Export hangs.\nT2,Login fails.\n")
+    assert terminal.result("corpus", "add", "few.csv", "few")["added"] == 2
+    assert terminal.result("corpus", "remove", "few", "--id", "T1", "--id", "T9")["removed"] == [
+        "T1"
+    ]
+    assert [kept["records"] for kept in terminal.result("corpus", "list")["corpora"]] == [1]
+    terminal.result("corpus", "remove", "few")
+    assert terminal.result("corpus", "list")["corpora"] == []

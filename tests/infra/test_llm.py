@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from infra import llm
+from infra.budget import Budget, RunContext, current_run
 from infra.errors import (
     BudgetSpent,
     ContextOverflow,
@@ -21,7 +22,7 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
-from infra.llm import Budget, Request, RunContext, complete, current_run
+from infra.llm import Request, complete
 from infra.postgres import fetch
 from infra.providers import Message
 from infra.settings import get_settings

@@ -104,6 +104,20 @@ def sample(**changes: Any) -> Report:
     return Report.model_validate(fields | changes)
 
 
+def nothing() -> Report:
+    """The report of a corpus without tickets."""
+    return sample(
+        tickets=(),
+        sections=(),
+        findings=(),
+        unassigned={},
+        groups=(),
+        timeline=(),
+        synthesis="",
+        figures=figures(),
+    )
+
+
 def figures(**changes: Any) -> Figures:
     """Figures of a run, the counts as given."""
     fields: dict[str, Any] = {

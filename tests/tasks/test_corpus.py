@@ -15,7 +15,7 @@ from infra.errors import DatabaseUnavailable, InputError
 from infra.settings import get_settings
 from tasks.columns import Columns, recognise
 from tasks.corpus import Corpus, load, load_corpus
-from tasks.kept_corpora import add_records, keep
+from tasks.kept_corpora import add_records
 from tasks.passages import cut
 from tasks.records import to_records
 
@@ -270,7 +270,7 @@ async def test_what_was_decided_is_noted(tmp_path: Path) -> None:
     assert ["Windows-1252" in note or "'date'" in note for note in corpus.notes] == [True, True]
 
 
-@pytest.mark.parametrize("task", [load, keep, cut])
+@pytest.mark.parametrize("task", [load, cut])
 def test_no_text_of_a_corpus_goes_into_stored_results(task: Task[..., object]) -> None:
     assert task.persist_result is False
     assert task.cache_policy == NO_CACHE

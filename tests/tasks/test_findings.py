@@ -19,7 +19,7 @@ from tasks.findings import (
     keep_citations,
     split_citations,
 )
-from tests.tasks.reports import HOSTILE, figures, many, reports, sample
+from tests.tasks.reports import HOSTILE, figures, many, nothing, reports, sample
 
 
 def with_finding(number: int, **changes: Any) -> Report:
@@ -120,16 +120,7 @@ def test_a_report_that_breaks_a_promise_cannot_be_made(broken: Any, fault: str) 
 
 
 def test_a_report_of_nothing_can_be_made() -> None:
-    report = sample(
-        tickets=(),
-        sections=(),
-        findings=(),
-        unassigned={},
-        groups=(),
-        timeline=(),
-        synthesis="",
-        figures=figures(),
-    )
+    report = nothing()
     assert report.themes == report.rare == ()
 
 

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from tasks.findings import Report
 from tasks.report_markdown import markdown_artifact, markdown_report
-from tests.tasks.reports import HOSTILE, figures, many, reports, sample
+from tests.tasks.reports import HOSTILE, figures, many, nothing, reports, sample
 
 RENDERER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 TAGS = {"h1", "h2", "h3", "h4", "p", "br", "strong", "blockquote", "code"}
@@ -68,16 +68,7 @@ def test_an_artifact_says_where_the_whole_report_lies() -> None:
 
 
 def test_a_report_of_nothing_can_be_written() -> None:
-    report = sample(
-        tickets=(),
-        sections=(),
-        findings=(),
-        unassigned={},
-        groups=(),
-        timeline=(),
-        synthesis="",
-        figures=figures(),
-    )
+    report = nothing()
     for text in (markdown_artifact(report), markdown_report(report)):
         assert "No theme was found." in text
         assert "0 of 0 tickets" in text

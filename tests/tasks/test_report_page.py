@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from tasks import report_page
 from tasks.findings import Finding, GroupNarrative, Quote, Report
 from tasks.report_page import OPEN_TARGET, clean, clip, html_report
-from tests.tasks.reports import HOSTILE, figures, many, reports, sample
+from tests.tasks.reports import HOSTILE, figures, many, nothing, reports, sample
 
 VOID = {"meta"}
 TAGS = {"html", "head", "meta", "title", "style", "body", "script", "header", "main", "section"}
@@ -178,16 +178,7 @@ def test_without_groups_or_dates_their_parts_are_left_out() -> None:
 
 
 def test_a_report_of_nothing_is_a_page() -> None:
-    report = sample(
-        tickets=(),
-        sections=(),
-        findings=(),
-        unassigned={},
-        groups=(),
-        timeline=(),
-        synthesis="",
-        figures=figures(),
-    )
+    report = nothing()
     assert "No theme was found" in Page(html_report(report)).text
 
 

@@ -5,8 +5,8 @@ import psycopg
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from infra.budget import RunContext, current_run
 from infra.errors import DatabaseError
-from infra.llm import RunContext, current_run
 from tasks.steps import once
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -59,6 +59,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(home)
 
 
+@pytest.fixture(scope="session")
+def session_home(request: pytest.FixtureRequest) -> Path:
+    """The session's PATTERNS_HOME."""
+    return request.config.stash[_home]
+
+
 @pytest.fixture(autouse=True)
 def _settings_read_anew() -> Iterator[None]:
     get_settings.cache_clear()

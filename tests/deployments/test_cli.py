@@ -1,6 +1,7 @@
 """The command line as scripts rely on it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -62,9 +63,10 @@ def test_a_server_that_was_named_and_does_not_answer_is_reported_not_replaced(
 
 
 @pytest.mark.usefixtures("api")
-def test_a_corpus_is_kept_listed_and_removed(terminal: Terminal) -> None:
-    (terminal.home / "few.csv").write_text("id,text\nT1,Export hangs.\nT2,Login fails.\n")
-    assert terminal.result("corpus", "add", "few.csv", "few")["added"] == 2
+def test_a_corpus_is_kept_listed_and_removed(terminal: Terminal, tmp_path: Path) -> None:
+    few = tmp_path / "few.csv"
+    few.write_text("id,text\nT1,Export hangs.\nT2,Login fails.\n")
+    assert terminal.result("corpus", "add", str(few), "few")["added"] == 2
     assert terminal.result("corpus", "remove", "few", "--id", "T1", "--id", "T9")["removed"] == [
         "T1"
     ]

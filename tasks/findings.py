@@ -32,7 +32,8 @@ from pydantic import (
 Severity = Literal["low", "medium", "high", "critical"]
 Period = Literal["day", "week", "month", "year"]
 
-_CITATION = re.compile(r"\[\s*([FS][0-9]+(?:\s*[,;]\s*[FS][0-9]+)*)\s*\]")
+_CITATION = re.compile(r"\[\s*([FS][0-9]+(?:\s*(?:[,;–-]|and)\s*[FS][0-9]+)*)\s*\]")
+_LEFT_ALONE = re.compile(r"\s+(?=[.,;:!?])")  # what stood before a citation that was dropped
 
 
 def _encodable(text: str) -> str:
@@ -181,7 +182,7 @@ def keep_citations(text: str, known: Iterable[str]) -> tuple[str, int]:
         return f"[{', '.join(kept)}]" if kept else ""
 
     while not cited(text) <= allowed:  # again, for what a dropped one leaves may be one itself
-        text = _CITATION.sub(rewrite, text)
+        text = _LEFT_ALONE.sub("", _CITATION.sub(rewrite, text))
     return text, dropped
 
 

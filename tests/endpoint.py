@@ -104,6 +104,12 @@ class ScriptedEndpoint:
         self._server.shutdown()
         self._server.server_close()
 
+    def forget(self) -> None:
+        """Be as new: no request was seen before."""
+        self.calls.clear()
+        self.answered.clear()
+        self._seen.clear()
+
     def take(self, body: Body) -> str | Said | Fault:
         if self._closed:
             return Fault(dropped=True)

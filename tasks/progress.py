@@ -23,20 +23,20 @@ class Progress:
         self._told_at = float("-inf")
 
     async def advance(self, by: int = 1) -> None:
-        """So much more is done."""
-        self.done += by
+        """So much more is done; a task that is tried again may tell the same twice."""
+        self.done = min(self.done + by, self.of)
         await self.tell(finished=False)
 
     async def tell(self, *, finished: bool) -> None:
         """Tell the listeners now, and the server now and then."""
         for listener in listeners:
             listener(self.what, self.done, self.of)
-        if FlowRunContext.get() is None:
+        if FlowRunContext.get() is None or not self.of:
             return
         if not finished and time.monotonic() - self._told_at < _PAUSE:
             return
         self._told_at = time.monotonic()
-        share = 100.0 * self.done / self.of if self.of else 100.0
+        share = 100.0 * self.done / self.of
         if self._artifact is None:
             made = await acreate_progress_artifact(share, description=self.what)
             self._artifact = made if isinstance(made, UUID) else made.id

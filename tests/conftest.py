@@ -65,6 +65,31 @@ def session_home(request: pytest.FixtureRequest) -> Path:
     return request.config.stash[_home]
 
 
+@pytest.fixture(scope="session")
+def prefect_server(session_home: Path) -> Iterator[None]:
+    """Our own Prefect server, on PostgreSQL: flows of this process run on it.
+
+    Not Prefect's test harness: its SQLite answers "database is locked" to the writes of a run's
+    many tasks at once, and the client then waits for up to a minute.
+    """
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    from deployments.server import use_server
+    from infra.prefect_server import stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("PREFECT_API_URL", "PREFECT_HOME"):
+            patch.setenv(name, "")  # to be as it was, in the end
+            patch.delenv(name)
+        use_server(session_home)
+        yield
+        # They would wait for a server that is gone when the process ends.
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
+    stop(session_home)
+
+
 @pytest.fixture(autouse=True)
 def _settings_read_anew() -> Iterator[None]:
     get_settings.cache_clear()

@@ -27,6 +27,7 @@ LINEAGE = lineage_of("test", "embed")
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llm, "_pause", lambda tries, error: 0.0)
+    monkeypatch.setenv("PATTERNS_CHAT_MODEL", "nobody:asked")
 
 
 def at(degrees: float) -> np.ndarray:

@@ -111,12 +111,23 @@ async def test_the_server_is_told_now_and_then_and_the_listeners_always(
     assert len(shares) < 100
 
 
-async def test_where_nothing_is_to_be_done_all_is_done(
+async def test_where_nothing_is_to_be_done_there_is_nothing_to_show(
     told: Told, artifacts: dict[UUID, list[float]]
 ) -> None:
     with FlowRunContext.model_construct():
         async with progress("Reading", 0):
             pass
     assert set(told) == {("Reading", 0, 0)}
+    assert artifacts == {}
+
+
+async def test_work_that_is_told_twice_is_never_more_than_all(
+    told: Told, artifacts: dict[UUID, list[float]]
+) -> None:
+    with FlowRunContext.model_construct():
+        async with progress("Reading", 3) as following:
+            await following.advance(2)
+            await following.advance(2)
+    assert [done for _, done, _ in told] == [0, 2, 3, 3]
     [shares] = artifacts.values()
-    assert set(shares) == {100.0}
+    assert shares[-1] == 100.0

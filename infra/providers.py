@@ -100,21 +100,24 @@ async def send(
     model: str, messages: tuple[Message, ...], schema: dict[str, Any] | None, max_tokens: int
 ) -> RawReply:
     """Ask a model once. Raises a ModelError of the class that fits."""
-    chat = await _chat_model(model)
+    chat = await _chat_model(model, max_tokens)
     turns = [(message.role, message.content) for message in messages]
+    patience = LOCAL_TIMEOUT if is_local(model) else get_settings().chat_timeout
     started = time.perf_counter()
+    # A time limit of its own: the client's is for the next byte, and an endpoint may dribble.
     with _translated(model):
-        if schema is None:
-            reply = await chat.bind(max_tokens=max_tokens).ainvoke(turns)
-            text = str(reply.text)
-        elif _speaks_openai(model):
-            body = {"response_format": _response_format(schema, strict=not _own_endpoint(model))}
-            reply = await chat.bind(max_tokens=max_tokens, extra_body=body).ainvoke(turns)
-            text = str(reply.text)
-        else:
-            structured = chat.with_structured_output(schema, include_raw=True)
-            parts: Any = await structured.ainvoke(turns)
-            reply, text = parts["raw"], json.dumps(parts["parsed"])
+        async with asyncio.timeout(patience):
+            if _speaks_openai(model):
+                wanted = _response_format(schema, strict=not _own_endpoint(model)) if schema else {}
+                reply = await chat.bind(max_tokens=max_tokens, **wanted).ainvoke(turns)
+                text = str(reply.text)
+            elif schema is None:
+                reply = await chat.ainvoke(turns)
+                text = str(reply.text)
+            else:
+                structured = chat.with_structured_output(schema, include_raw=True)
+                parts: Any = await structured.ainvoke(turns)
+                reply, text = parts["raw"], json.dumps(parts["parsed"])
     usage = reply.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
     seconds = time.perf_counter() - started
     return RawReply(text, usage["input_tokens"], usage["output_tokens"], _finish(reply), seconds)
@@ -130,7 +133,7 @@ def _own_endpoint(model: str) -> bool:
 
 def _response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     named = {"name": schema["title"], "schema": schema, "strict": strict}
-    return {"type": "json_schema", "json_schema": named}
+    return {"extra_body": {"response_format": {"type": "json_schema", "json_schema": named}}}
 
 
 async def close_clients() -> None:
@@ -142,22 +145,29 @@ async def close_clients() -> None:
             await building.result()[1].aclose()
 
 
-async def _chat_model(model: str) -> "BaseChatModel":
+async def _chat_model(model: str, max_tokens: int) -> "BaseChatModel":
     settings = get_settings()
     if is_local(model):
         endpoint = await asyncio.to_thread(local_model.ensure_running, settings.home)
         where = (endpoint.base_url, endpoint.token, LOCAL_TIMEOUT)
-        return await _client("openai", endpoint.model, *where)
+        return await _client("openai", endpoint.model, *where, None)
     provider, _, name = model.partition(":")
     key = settings.chat_api_key.get_secret_value() if settings.chat_api_key else None
-    return await _client(provider, name, settings.chat_base_url, key, settings.chat_timeout)
+    # A structured reply of another provider's takes no limit per call: one client for each limit.
+    fixed = None if provider == "openai" else max_tokens
+    return await _client(provider, name, settings.chat_base_url, key, settings.chat_timeout, fixed)
 
 
 async def _client(
-    provider: str, name: str, base_url: str | None, key: str | None, patience: float
+    provider: str,
+    name: str,
+    base_url: str | None,
+    key: str | None,
+    patience: float,
+    max_tokens: int | None,
 ) -> "BaseChatModel":
     loop = asyncio.get_running_loop()
-    place = (loop, provider, name, base_url, key)
+    place = (loop, provider, name, base_url, key, max_tokens)
     building = _clients.get(place)
     if building is None or (building.done() and (building.cancelled() or building.exception())):
 
@@ -168,7 +178,7 @@ async def _client(
             limits = httpx.Limits(max_connections=None)
             http = httpx.AsyncClient(timeout=patience, limits=limits, trust_env=not here)
             return await asyncio.to_thread(
-                _built, provider, name, base_url, key, patience, http
+                _built, provider, name, base_url, key, patience, max_tokens, http
             ), http
 
         # Kept while it is made: the many calls of a starting run share one client.
@@ -182,6 +192,7 @@ def _built(
     base_url: str | None,
     key: str | None,
     timeout: float,
+    max_tokens: int | None,
     http: httpx.AsyncClient,
 ) -> "BaseChatModel":
     from langchain.chat_models import init_chat_model
@@ -195,6 +206,8 @@ def _built(
         options["http_async_client"] = http
     if key:
         options["api_key"] = key
+    if max_tokens:
+        options["max_tokens"] = max_tokens
     try:
         chat: BaseChatModel = init_chat_model(name, model_provider=provider, **options)
         return chat

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -13,13 +14,14 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """An answer that is none: a status, or a connection that is dropped."""
+    """An answer that is none: a status, a connection that is dropped, or blanks without an end."""
 
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
     message: str = "scripted fault"
     code: str | None = None
     dropped: bool = False
+    endless: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
             match said:
                 case Fault(dropped=True):
                     self.close_connection = True
+                case Fault(endless=True):
+                    self._dribble()
                 case Fault():
                     error = {"message": said.message, "type": "scripted", "code": said.code}
                     self._send(said.status, {"error": error}, said.headers)
@@ -155,6 +159,16 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
                     self._send(200, _completion(body, said), {})
                 case str():
                     self._send(200, _completion(body, Said(said)), {})
+
+        def _dribble(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.close_connection = True
+            with suppress(OSError):  # the client has hung up
+                for _ in range(1000):
+                    self.wfile.write(b" ")
+                    time.sleep(0.02)
 
         def _send(self, status: int, content: Body, headers: dict[str, str]) -> None:
             data = json.dumps(content).encode()

@@ -178,6 +178,16 @@ async def test_a_passing_fault_is_tried_again(endpoint: ScriptedEndpoint, fault:
     assert len(endpoint.calls) == 3
 
 
+async def test_a_reply_without_an_end_is_waited_for_no_longer_than_the_setting_says(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_CHAT_TIMEOUT", "0.5")
+    get_settings.cache_clear()
+    endpoint.answer = lambda body, n: Fault(endless=True) if n == 1 else "green"
+    assert (await complete(question())).text == "green"
+    assert len(endpoint.calls) == 2
+
+
 async def test_a_body_that_is_no_json_is_a_passing_fault(endpoint: ScriptedEndpoint) -> None:
     endpoint.answer = lambda body, n: Fault(200) if n == 1 else "green"
     assert (await complete(question())).text == "green"

@@ -46,8 +46,7 @@ async def summarize_corpus(request: SummaryRequest) -> Figures:
         folder = request.folder(corpus.name, started)
         report = await assemble(corpus, facts, tree, words, synthesis, folder, started)
         await publish_report(report, folder)
-    share = request.max_failed_share
-    require_whole(report.figures, len(passages), failed, words, synthesis, share)
+    require_whole(report, len(passages), request.max_failed_share)
     return report.figures
 
 

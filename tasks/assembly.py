@@ -93,7 +93,7 @@ async def assemble(
     quotes = await quotes_of(tree, facts)
     themes = [_theme(leaf, plain[leaf.id], quotes[leaf.id], evidence, tree) for leaf in tree.leaves]
     findings = (*themes, *_rare(tree, facts, evidence))
-    narratives = await _narratives(corpus, evidence, themes)
+    narratives, unsaid = await _narratives(corpus, evidence, themes)
     narrative, more_dropped = _narrative(synthesis, tree, plain, evidence)
     period, timeline = count_timeline(findings, evidence.happened_at)
     return Report(
@@ -113,6 +113,7 @@ async def assemble(
         period=period,
         timeline=timeline,
         refitted=tree.refitted,
+        lost=(*_lost(facts, tree, words, synthesis), *unsaid),
         figures=Figures(
             tickets=len(evidence.tickets),
             covered=len(evidence.tickets) - len(facts.unassigned),
@@ -126,6 +127,18 @@ async def assemble(
             **await run_totals(),
         ),
     )
+
+
+def _lost(
+    facts: "Facts", tree: "Tree", words: Mapping[int, Words], synthesis: Synthesis
+) -> list[str]:
+    """What failed for good, each with the reason."""
+    lost = [f"passage {sha256[:12]}: {why}" for sha256, why in sorted(facts.failed.items())]
+    lost += [f"{tree.name_of(leaf)}: not compared with its neighbour" for leaf in tree.undecided]
+    lost += [
+        f"{tree.name_of(n)}: {said.failed}" for n, said in sorted(words.items()) if said.failed
+    ]
+    return lost + ([f"synthesis: {synthesis.failed}"] if synthesis.failed else [])
 
 
 async def run_totals() -> dict[str, Any]:
@@ -217,32 +230,37 @@ def _narrative(
 
 async def _narratives(
     corpus: "Corpus", evidence: Evidence, themes: Sequence[Finding]
-) -> tuple[GroupNarrative, ...]:
-    """Every group, the largest first; the largest ones with a sentence on what they report."""
+) -> tuple[tuple[GroupNarrative, ...], list[str]]:
+    """Every group, the largest first, the largest ones with a sentence on what they report; and the
+    sentences that could not be had, with the reason."""
     if corpus.columns.group_by is None:
-        return ()
+        return (), []
     counts = evidence.groups(evidence.tickets)
     groups = sorted(counts, key=lambda group: (-counts[group], group))
     told = await together(_sentence(group, themes) for group in groups[:_GROUPS])
-    texts = dict(zip(groups, told, strict=False))
-    return tuple(
-        GroupNarrative(group=group, tickets=counts[group], text=texts.get(group, ""))
+    said = dict(zip(groups, told, strict=False))
+    narratives = tuple(
+        GroupNarrative(
+            group=group, tickets=counts[group], text=said[group][0] if group in said else ""
+        )
         for group in groups
     )
+    return narratives, [f"group {group}: {why}" for group, (_, why) in said.items() if why]
 
 
-async def _sentence(group: str, themes: Sequence[Finding]) -> str:
+async def _sentence(group: str, themes: Sequence[Finding]) -> tuple[str, str | None]:
+    """What a group reports most, in a sentence; or none, and why."""
     most = sorted(themes, key=lambda theme: (-theme.groups.get(group, 0), theme.id))
     shown = [theme for theme in most[:_GROUP_THEMES] if group in theme.groups]
     if not shown:
-        return ""
+        return "", None
     # In an order of their own: a changed count alone must not change what the model reads.
     lines = sorted(f"- {theme.title}: {theme.detail}" for theme in shown)
     try:
         reply = await ask("describe_group", {"themes": "\n".join(lines)})
-    except UNUSABLE:
-        return ""
-    return keep_citations(str(getattr(reply.value, "sentence", "")), ())[0]
+    except UNUSABLE as error:
+        return "", type(error).__name__
+    return keep_citations(str(getattr(reply.value, "sentence", "")), ())[0], None
 
 
 def _without_citations(words: Mapping[int, Words]) -> tuple[dict[int, Words], int]:

@@ -5,6 +5,7 @@ of the passage (`tasks.reading`), kept in the database.
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import task
@@ -32,10 +33,10 @@ class Facts:
 
     ``strategy``: how they were made. ``table``: record, passage (SHA-256), fact (id by content),
     problem, severity, quote, quote_dropped, in canonical order. ``vectors``: float32 (n, d),
-    aligned. ``unassigned``: record id -> reason.
+    aligned. ``unassigned``: record id -> reason. ``failed``: passages given up -> why.
     """
 
-    __slots__ = ("invalid_quotes", "strategy", "table", "unassigned", "vectors")
+    __slots__ = ("failed", "invalid_quotes", "strategy", "table", "unassigned", "vectors")
 
     def __init__(
         self,
@@ -44,9 +45,10 @@ class Facts:
         vectors: "np.ndarray",
         unassigned: dict[str, str],
         invalid_quotes: int,
+        failed: Mapping[str, str],
     ) -> None:
         self.strategy, self.table, self.vectors = strategy, table, vectors
-        self.unassigned, self.invalid_quotes = unassigned, invalid_quotes
+        self.unassigned, self.invalid_quotes, self.failed = unassigned, invalid_quotes, failed
 
 
 def default_strategy() -> Strategy:
@@ -92,6 +94,7 @@ async def collect_facts(
         await vectors(list(table["problem"])),
         _unassigned(corpus, passages, set(table["record"]), reasons | failed),
         int(table["quote_dropped"].sum()),
+        failed,
     )
 
 

@@ -126,7 +126,10 @@ class Figures(_Frozen):
 
 
 class Report(_Frozen):
-    """A synthesis with its evidence. ``synthesis`` is the root's narrative and cites [F12]."""
+    """A synthesis with its evidence. ``synthesis`` is the root's narrative and cites [F12].
+
+    ``lost``: what failed for good, each with the reason: a passage, a node's words, a sentence.
+    """
 
     source: Text
     made_at: AwareDatetime
@@ -144,6 +147,7 @@ class Report(_Frozen):
     period: Period = "week"
     timeline: tuple[TimelinePoint, ...] = ()
     refitted: bool = False
+    lost: tuple[Text, ...] = ()
     figures: Figures
 
     @property

@@ -42,18 +42,19 @@ async def group_facts(corpus: "Corpus", facts: "Facts", *, refit: bool = False) 
     for _ in range(_TRIES):
         codebook, again = await current_codebook(lineage, ids, facts.vectors, refit)
         refit, refitted = False, refitted or again
-        merged = await _merged(codebook, ids, facts)
+        merged, undecided = await _merged(codebook, ids, facts)
         saved = merged if merged is codebook else await save_codebook(lineage, merged)
         if saved:
             leaves = await asyncio.to_thread(assign, saved, ids, facts.vectors)
-            return tree_of(saved, ids, leaves, refitted)
+            return tree_of(saved, ids, leaves, refitted, undecided)
     raise DatabaseError(
         f"Other runs keep changing the themes of {lineage!r}. Run again when they have ended."
     )
 
 
-async def _merged(codebook: Codebook, ids: list[str], facts: "Facts") -> Codebook:
-    """The codebook with those close themes made one that the model says are the same."""
+async def _merged(codebook: Codebook, ids: list[str], facts: "Facts") -> tuple[Codebook, set[int]]:
+    """The codebook with those close themes made one that the model says are the same, and those
+    themes that it could not compare: they are compared again in the next run."""
     leaves = await asyncio.to_thread(assign, codebook, ids, facts.vectors)
     tree = tree_of(codebook, ids, leaves)
     pairs = close_pairs(codebook, set(leaves.tolist()) - {RARE})
@@ -62,10 +63,9 @@ async def _merged(codebook: Codebook, ids: list[str], facts: "Facts") -> Codeboo
     merged = merge(codebook, (pair for pair, same in verdicts.items() if same))
     undecided = {leaf for pair, same in verdicts.items() if same is None for leaf in pair}
     if not undecided:
-        return merged
-    # To be asked again in the next run.
+        return merged, undecided
     entries = [e._replace(compared=e.compared and e.id not in undecided) for e in merged.entries]
-    return merged.replaced(entries=entries)
+    return merged.replaced(entries=entries), undecided
 
 
 async def _same(first: "Node", second: "Node", facts: "Facts") -> bool | None:

@@ -19,6 +19,7 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 _THEMES_IN_ARTIFACT = 30
 _SYNTHESIS_IN_ARTIFACT = 20_000  # characters; an artifact must stay under 1 MB
 _TICKETS_IN_FILE = 50
+_LOST = 20  # failed pieces that are listed
 
 
 def markdown_report(report: Report) -> str:
@@ -150,7 +151,16 @@ def _making(report: Report) -> list[str]:
         "## How this was made",
         _table(["", ""], "lr", [[name, value] for name, value in rows.items()]),
         *([refit] if report.refitted else []),
+        *_failed(report.lost),
     ]
+
+
+def _failed(lost: Sequence[str]) -> list[str]:
+    if not lost:
+        return []
+    more = f"; and {len(lost) - _LOST:,} more in report.json" if len(lost) > _LOST else ""
+    named = "; ".join(_line(what) for what in lost[:_LOST])
+    return [f"Failed, and tried again in the next run: {named}{more}."]
 
 
 def _table(head: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -> str:

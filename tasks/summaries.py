@@ -17,10 +17,9 @@ from infra.settings import get_settings
 from tasks.codebook import load_codebook
 from tasks.columns import Columns
 from tasks.facts import Strategy, default_strategy, lineage_of
-from tasks.findings import Figures
+from tasks.findings import Report
 from tasks.passages import estimated_tokens
 from tasks.prompts import load_prompt
-from tasks.wording import Synthesis, Words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 _FACT_TOKENS = 70  # of one fact in a reply
 _SAMPLE = 6  # facts that a leaf is worded from
-_SHOWN = 5  # lost passages or nodes that a message names
+_SHOWN = 5  # lost pieces that a message names
 
 
 class SummaryRequest(BaseModel):
@@ -69,7 +68,7 @@ class SummaryRequest(BaseModel):
         if self.out:
             return self.out.expanduser().absolute()
         short = re.sub(r"\W+", "-", Path(name).name.lower()).strip("-")[:60] or "report"
-        return get_settings().home / "reports" / f"{short}-{started:%Y%m%d-%H%M%S}"
+        return get_settings().home / "reports" / f"{short}-{started:%Y%m%d-%H%M%S-%f}"
 
 
 class Plan(BaseModel):
@@ -130,26 +129,13 @@ def expected_themes(facts: int) -> int:
     return min(120, round(1.3 * math.sqrt(facts)))
 
 
-def require_whole(
-    figures: Figures,
-    passages: int,
-    failed: dict[str, str],
-    words: dict[int, Words],
-    synthesis: Synthesis,
-    max_failed_share: float,
-) -> None:
-    """Raise WorkIncomplete when more of the passages or nodes failed than is allowed.
-
-    ``failed``: passages that the model could not read -> why.
-    """
-    lost = [f"passage {passage[:12]}: {why}" for passage, why in sorted(failed.items())]
-    lost += [f"node {node}: {w.failed}" for node, w in sorted(words.items()) if w.failed]
-    lost += [f"synthesis: {synthesis.failed}"] if synthesis.failed else []
-    share = len(lost) / (passages + figures.nodes + 1)
-    if share > max_failed_share:
+def require_whole(report: Report, passages: int, max_failed_share: float) -> None:
+    """Raise WorkIncomplete when more of the passages and nodes failed than is allowed."""
+    lost = report.lost
+    if len(lost) / (passages + report.figures.nodes + 1) > max_failed_share:
         named = "; ".join(lost[:_SHOWN]) + (" …" if len(lost) > _SHOWN else "")
         raise WorkIncomplete(
             f"{len(lost)} passages or nodes failed for good ({named}). The report is written all "
-            f"the same, and names the tickets: {figures.report}. Run it again to try them again, "
-            "or allow a share with --max-failed-share."
+            f"the same, and names the tickets: {report.figures.report}. Run it again to try them "
+            "again, or allow a share with --max-failed-share."
         )

@@ -3,7 +3,7 @@
 Facts are given and named by their rows in the table that they stand in.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,13 +34,21 @@ class Tree:
 
     ``nodes`` by id, children before their parent, the ``root`` last. No node is empty but the root
     of a tree without leaves, and none but the root has one child only. ``refitted``: the codebook
-    is another than the last run's.
+    is another than the last run's. ``undecided``: leaves that the model could not tell apart or
+    say to be the same.
     """
 
-    __slots__ = ("nodes", "parents", "rare", "refitted", "root")
+    __slots__ = ("nodes", "parents", "rare", "refitted", "root", "undecided")
 
-    def __init__(self, nodes: dict[int, Node], rare: tuple[int, ...], refitted: bool) -> None:
+    def __init__(
+        self,
+        nodes: dict[int, Node],
+        rare: tuple[int, ...],
+        refitted: bool,
+        undecided: tuple[int, ...] = (),
+    ) -> None:
         self.nodes, self.rare, self.refitted = nodes, rare, refitted
+        self.undecided = undecided
         self.root = ROOT
         self.parents = {child: node.id for node in nodes.values() for child in node.children}
 
@@ -78,7 +86,11 @@ class Tree:
 
 
 def tree_of(
-    codebook: Codebook, ids: Sequence[str], leaves: "NDArray[np.intp]", refitted: bool = False
+    codebook: Codebook,
+    ids: Sequence[str],
+    leaves: "NDArray[np.intp]",
+    refitted: bool = False,
+    undecided: Iterable[int] = (),
 ) -> Tree:
     """The tree of facts with these ids, (n,), that were assigned to these leaves, (n,)."""
     below: dict[int, list[int]] = {}
@@ -106,7 +118,8 @@ def tree_of(
         return id_
 
     grow(ROOT)
-    return Tree(nodes, tuple(rows.get(RARE, np.empty(0, np.intp)).tolist()), refitted)
+    rare = tuple(rows.get(RARE, np.empty(0, np.intp)).tolist())
+    return Tree(nodes, rare, refitted, tuple(sorted(undecided)))
 
 
 def _sample(facts: Sequence[int], ids: Sequence[str]) -> tuple[int, ...]:

@@ -92,6 +92,7 @@ def sample(**changes: Any) -> Report:
         ),
         "findings": findings,
         "unassigned": {"T-7": "it is empty"},
+        "lost": ("passage 0f3a9c: it <was> refused",),
         "group_by": "product",
         "groups": (
             GroupNarrative(group="Web", tickets=4, text="On the web, codes come late [F1]."),
@@ -254,6 +255,7 @@ def reports(draw: st.DrawFn) -> Report:
         period=period,
         timeline=timeline,
         refitted=draw(st.booleans()),
+        lost=tuple(draw(st.lists(anything, max_size=3))),
         figures=figures(
             tickets=len(tickets),
             covered=len(covered),

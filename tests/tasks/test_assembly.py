@@ -52,7 +52,7 @@ def facts_of(rows: Sequence[FactRow], strategy: Strategy = "read", dropped: int 
         columns=COLUMNS,
         dtype=object,
     )
-    return Facts(strategy, table, np.zeros((len(rows), 384), np.float32), {}, dropped)
+    return Facts(strategy, table, np.zeros((len(rows), 384), np.float32), {}, dropped, {})
 
 
 def leaves_of(*leaves: Sequence[str]) -> tuple[Tree, Facts]:
@@ -184,6 +184,24 @@ async def test_code_counts_the_parts_of_the_whole_the_largest_first() -> None:
 
 
 @pytest.mark.usefixtures("database")
+async def test_what_failed_for_good_is_named_with_the_reason() -> None:
+    tree, facts = leaves_of(["T1"], ["T2"])
+    facts.failed = {"b" * 64: "it was refused", "a" * 64: "no answer"}
+    tree.undecided = (1, 2)
+    words = {1: Words(title="Bills"), 2: Words(title="Logins", failed="ReplyTruncated")}
+    synthesis = Synthesis(headline="All of it.", failed="ModelRefused")
+    report = await report_of(corpus_of({"T1": None, "T2": None}), facts, tree, words, synthesis)
+    assert report.lost == (
+        "passage aaaaaaaaaaaa: no answer",
+        "passage bbbbbbbbbbbb: it was refused",
+        "F1: not compared with its neighbour",
+        "F2: not compared with its neighbour",
+        "F2: ReplyTruncated",
+        "synthesis: ModelRefused",
+    )
+
+
+@pytest.mark.usefixtures("database")
 async def test_of_nothing_the_report_is_its_headline() -> None:
     tree, facts = leaves_of()
     report = await report_of(corpus_of({}, "product"), facts, tree, {})
@@ -237,6 +255,7 @@ async def test_a_group_that_cannot_be_described_is_still_counted(
     report = await report_of(corpus, facts, tree, words)
     told = [(group.group, group.tickets, group.text) for group in report.groups]
     assert told == [("app", 1, ""), ("none", 1, ""), ("web", 1, "They log in.")]
+    assert report.lost == ("group app: ModelRefused",)
     assert len(endpoint.calls) == 2
     endpoint.answer = lambda body, n: Fault(503)
     with pytest.raises(ModelUnavailable):

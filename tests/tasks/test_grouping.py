@@ -52,7 +52,7 @@ def facts_at(places: Mapping[float, str], each: int = 3) -> Facts:
     ]
     vectors = np.array([at(place) for place in places for _ in range(each)])
     table = pd.DataFrame(rows, columns=COLUMNS, dtype=object)
-    return Facts("embed", table, vectors, {}, 0)
+    return Facts("embed", table, vectors, {}, 0, {})
 
 
 def words_in(tree: Tree, facts: Facts) -> dict[int, set[str]]:
@@ -108,11 +108,13 @@ async def test_what_was_not_decided_is_asked_again_in_the_next_run_and_nothing_e
     endpoint.answer = saying(export="different", login="perhaps")
     places = {0: "export", 25: "download", 90: "login", 115: "password"}
     facts = facts_at(places)
-    assert len((await group_facts.fn(CORPUS, facts)).leaves) == 4
+    tree = await group_facts.fn(CORPUS, facts)
+    assert (len(tree.leaves), tree.undecided) == (4, (3, 4))
     endpoint.calls.clear()
     endpoint.answer = saying(login="same")
     facts = facts_at({place: f"{word} now" for place, word in places.items()})
-    assert [*words_in(await group_facts.fn(CORPUS, facts), facts)] == [1, 2, 3]
+    tree = await group_facts.fn(CORPUS, facts)
+    assert ([*words_in(tree, facts)], tree.undecided) == ([1, 2, 3], ())
     assert len(endpoint.calls) == 1
     later = facts_at({place: f"{word} later" for place, word in places.items()})
     await group_facts.fn(CORPUS, later)

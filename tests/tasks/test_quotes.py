@@ -19,7 +19,7 @@ def facts_of(strategy: str, *rows: tuple[str, str, str | None]) -> tuple[Tree, F
     vectors = np.eye(384, dtype=np.float32)[: len(rows)]
     every = tuple(range(len(rows)))
     nodes = {1: Node(1, (), every, every), 0: Node(0, (1,))}
-    return Tree(nodes, (), False), Facts(strategy, table, vectors, {}, 0)  # type: ignore[arg-type]
+    return Tree(nodes, (), False), Facts(strategy, table, vectors, {}, 0, {})  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("database")

@@ -67,6 +67,14 @@ def test_an_artifact_says_where_the_whole_report_lies() -> None:
     assert "Full report" not in markdown_artifact(sample())
 
 
+def test_what_failed_is_named_and_of_much_the_beginning() -> None:
+    assert "Failed" not in markdown_report(sample(lost=()))
+    for text in (markdown_report(sample()), markdown_artifact(sample())):
+        assert r"the next run: passage 0f3a9c: it \<was\> refused." in text
+    lost = tuple(f"passage {n}" for n in range(25))
+    assert "passage 19; and 5 more in report.json." in markdown_report(sample(lost=lost))
+
+
 def test_a_report_of_nothing_can_be_written() -> None:
     report = nothing()
     for text in (markdown_artifact(report), markdown_report(report)):

@@ -169,6 +169,16 @@ def test_a_refit_is_said() -> None:
     assert "fitted anew" in html_report(sample(refitted=True))
 
 
+def test_what_failed_is_named_and_of_much_the_beginning() -> None:
+    assert "it &lt;was&gt; refused" in html_report(sample())
+    assert "Failed" not in html_report(sample(lost=()))
+    lost = tuple(f"passage {n}" for n in range(25))
+    page = html_report(sample(lost=lost))
+    assert "passage 19" in page
+    assert "passage 20" not in page
+    assert "And 5 more" in page
+
+
 def test_without_groups_or_dates_their_parts_are_left_out() -> None:
     bare = [f.model_copy(update={"groups": {}}) for f in sample().findings]
     report = sample(group_by=None, groups=(), findings=tuple(bare), timeline=())

@@ -66,14 +66,19 @@ async def test_the_first_error_ends_the_others_and_is_raised_itself() -> None:
     assert ended == ["cancelled"] * 3
 
 
-async def test_of_two_errors_the_one_that_came_first_is_raised() -> None:
-    async def fail(turns: int) -> None:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        raise InputError(f"after {turns}")
+async def test_what_others_raise_while_they_are_ended_does_not_hide_the_first_error() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ModelUnavailable("nobody answers")
 
-    with pytest.raises(InputError, match="after 1"):
-        await together([fail(3), fail(1), fail(2)])
+    async def break_off() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise InputError("half a file") from None
+
+    with pytest.raises(ModelUnavailable, match="nobody answers"):
+        await together([break_off(), fail(), break_off()])
 
 
 async def test_who_is_cancelled_cancels_what_it_waits_for() -> None:

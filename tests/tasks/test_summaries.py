@@ -20,8 +20,7 @@ from tasks.facts import Strategy, extractor_of, lineage_of
 from tasks.passages import passages
 from tasks.reading import plan_reading
 from tasks.summaries import Plan, SummaryRequest, expected_themes, plan_of, require_whole
-from tasks.wording import Synthesis, Words
-from tests.tasks.reports import figures
+from tests.tasks.reports import sample
 
 TEXTS = [f"The export of report {n} hangs." for n in range(30)]
 STARTED = datetime(2026, 9, 21, 8, 30, tzinfo=UTC)
@@ -93,7 +92,7 @@ def test_the_way_is_the_one_that_is_asked_for_or_fits_the_model(
 )
 def test_a_report_has_a_folder_of_its_source_and_its_time(name: str, folder: str) -> None:
     found = request().folder(name, STARTED)
-    assert found == get_settings().home / "reports" / f"{folder}-20260921-083000"
+    assert found == get_settings().home / "reports" / f"{folder}-20260921-083000-000000"
 
 
 def test_a_folder_that_is_named_is_taken_from_where_the_user_is(tmp_path: Path) -> None:
@@ -173,41 +172,31 @@ def test_more_facts_are_more_themes_up_to_a_limit(some: int, more: int) -> None:
     assert expected_themes(some) <= expected_themes(some + more)
 
 
-@given(
-    st.integers(0, 12), st.integers(0, 12), st.booleans(), st.integers(0, 30), st.integers(0, 100)
-)
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 12), st.integers(0, 100))
 def test_a_run_is_whole_exactly_up_to_the_allowed_share(
-    unread: int, unworded: int, unsaid: bool, more: int, percent: int
+    lost: int, passages: int, nodes: int, percent: int
 ) -> None:
-    failed = {f"{n:064x}": "it hangs" for n in range(unread)}
-    words = {n: Words(title="a", failed="ReplyMalformed") for n in range(unworded)}
-    words[99] = Words(title="b")
-    synthesis = Synthesis(headline="c", failed="ModelRefused" if unsaid else None)
-    run = figures(nodes=unworded + 1)
-    lost, total = unread + unworded + unsaid, (unread + more) + (unworded + 1) + 1
-    share = percent / 100
-    if lost / total > share:
+    report = sample(
+        lost=("it hangs",) * lost, figures=sample().figures.model_copy(update={"nodes": nodes})
+    )
+    share = lost / (passages + nodes + 1)
+    if share > percent / 100:
         with pytest.raises(WorkIncomplete, match=f"^{lost} passages or nodes failed for good"):
-            require_whole(run, unread + more, failed, words, synthesis, share)
+            require_whole(report, passages, percent / 100)
     else:
-        require_whole(run, unread + more, failed, words, synthesis, share)
-    require_whole(run, unread + more, failed, words, synthesis, lost / total)
+        require_whole(report, passages, percent / 100)
+    require_whole(report, passages, share)
 
 
 def test_a_run_that_is_not_whole_names_what_it_lost_and_where_the_report_is() -> None:
-    failed = {"b" * 64: "no answer (ModelUnavailable)", "a" * 64: "it was refused"}
-    words = {7: Words(title="x", failed="ReplyTruncated"), 2: Words(title="y"), 3: Words(title="z")}
-    synthesis = Synthesis(headline="c", failed="ModelRefused")
-    run = figures(nodes=3, report="/reports/x/report.html")
+    of = sample().figures.model_copy(update={"report": "/reports/x/report.html"})
     with pytest.raises(WorkIncomplete) as error:
-        require_whole(run, 9, failed, words, synthesis, 0.1)
-    assert (
-        "(passage aaaaaaaaaaaa: it was refused; passage bbbbbbbbbbbb: no answer (ModelUnavailable);"
-        " node 7: ReplyTruncated; synthesis: ModelRefused)"
-    ) in str(error.value)
+        require_whole(
+            sample(lost=("F7: ReplyTruncated", "synthesis: ModelRefused"), figures=of), 9, 0.1
+        )
+    assert "(F7: ReplyTruncated; synthesis: ModelRefused)" in str(error.value)
     assert "/reports/x/report.html" in str(error.value)
-    many = {f"{n}" * 64: "it was refused" for n in range(9)}
     with pytest.raises(WorkIncomplete) as error:
-        require_whole(run, 9, many, {}, Synthesis(headline="c"), 0.0)
+        require_whole(sample(lost=("it was refused",) * 9), 9, 0.0)
     assert str(error.value).count("it was refused") == 5
     assert "refused …)" in str(error.value)

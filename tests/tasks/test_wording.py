@@ -57,7 +57,7 @@ def planted(
         nodes[id_] = Node(id_, (), facts, facts[: len(texts)])
     nodes |= {id_: Node(id_, children) for id_, children in over.items()}
     table = pd.DataFrame(rows, columns=COLUMNS, dtype=object)
-    return Tree(nodes, (), False), Facts("read", table, np.zeros((len(rows), 3)), {}, 0)
+    return Tree(nodes, (), False), Facts("read", table, np.zeros((len(rows), 3)), {}, 0, {})
 
 
 def echo(body: Body, n: int) -> str:

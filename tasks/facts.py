@@ -5,7 +5,7 @@ of the passage (`tasks.reading`), kept in the database.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import task
@@ -111,9 +111,7 @@ def _facts_of_themselves(passages: "pd.DataFrame") -> list[tuple[Any, ...]]:
 async def _facts_read(
     passages: "pd.DataFrame",
 ) -> tuple[list[tuple[Any, ...]], dict[str, str]]:
-    hashes = [bytes.fromhex(sha256) for sha256 in passages["sha256"].unique()]
-    params = {"extractor": extractor_of("read"), "hashes": hashes}
-    kept = {row["passage"]: row for row in await fetch("read_facts", params)}
+    kept = await kept_facts("read_facts", passages["sha256"].unique())
     rows = [
         (record, sha256, fact_id(sha256, n), *(fact[k] for k in _FACT))
         for record, sha256 in zip(passages["record"], passages["sha256"], strict=True)
@@ -121,6 +119,18 @@ async def _facts_read(
         for n, fact in enumerate(kept[sha256]["facts"])
     ]
     return rows, {passage: row["reason"] for passage, row in kept.items() if row["reason"]}
+
+
+async def kept_facts(query: str, passages: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What a model has read in these passages, rows of a named query by SHA-256.
+
+    Facts with words of a passage that was read beside theirs, and that is not among these any more,
+    are left out: nothing of a deleted text may stay.
+    """
+    hashes = [bytes.fromhex(sha256) for sha256 in passages]
+    rows = await fetch(query, {"extractor": extractor_of("read"), "hashes": hashes})
+    here = set(hashes)
+    return {row["passage"]: row for row in rows if here.issuperset(row["borrowed_from"])}
 
 
 def _unassigned(

@@ -16,11 +16,11 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
-from infra.postgres import Jsonb, fetch, transaction
+from infra.postgres import Jsonb, transaction
 from infra.providers import context_of, is_local, model_of, storable
 from infra.sql import queries
 from tasks.asking import ask
-from tasks.facts import PROMPT, Strategy, extractor_of, has_words
+from tasks.facts import PROMPT, Strategy, extractor_of, has_words, kept_facts
 from tasks.progress import Progress
 from tasks.prompts import load_prompt
 from tasks.replies import PassageFact, facts_by_label
@@ -33,6 +33,10 @@ PACK_PASSAGES, PACK_PASSAGES_LOCAL = 25, 4
 PACK_TOKENS = 6000
 _REPLY_TOKENS = 110  # of one passage's fact, at most
 _LABEL = re.compile(r"\[(?=P\d+\])")  # in a text, where it would pass for another passage's
+# A word, or one character of a script that puts no spaces between words.
+_WORD = re.compile(
+    r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+"
+)
 _BATCHES = 200  # most task runs of one map
 
 
@@ -71,9 +75,7 @@ async def unread(passages: "pd.DataFrame", strategy: Strategy) -> list[tuple[str
     if strategy == "embed":
         return []
     distinct = passages.drop_duplicates("sha256")
-    hashes = [bytes.fromhex(sha256) for sha256 in distinct["sha256"]]
-    params = {"extractor": extractor_of(strategy), "hashes": hashes}
-    known = {row["passage"] for row in await fetch("known_passages", params)}
+    known = await kept_facts("known_passages", distinct["sha256"])
     rows = zip(distinct["sha256"], distinct["text"], distinct["tokens"], strict=True)
     return [row for row in rows if row[0] not in known and has_words(row[1])]
 
@@ -139,13 +141,27 @@ async def _keep(pack: list[tuple[str, str]], read: dict[str, PassageFact]) -> No
     async with transaction() as connection:
         for sha256, text in pack:
             found, reason = facts_of(text, read[sha256])
+            said = " ".join(fact["problem"] for fact in found)
+            lenders = [bytes.fromhex(sha256) for sha256 in borrowed_from(said, text, pack)]
             row = {
                 "passage": sha256,
                 "extractor": extractor,
                 "facts": Jsonb(found),
                 "reason": reason,
+                "borrowed_from": lenders,
             }
             await connection.execute(queries()["keep_facts"], row)
+
+
+def borrowed_from(said: str, text: str, pack: Sequence[tuple[str, str]]) -> list[str]:
+    """Those passages (hash, text) of a pack that have words of what was said of another text, which
+    that text itself has not: the model may have mixed them up."""
+    foreign = _words(said) - _words(text)
+    return [sha256 for sha256, other in pack if foreign & _words(other)]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))
 
 
 def facts_of(text: str, read: PassageFact) -> tuple[list[dict[str, Any]], str | None]:

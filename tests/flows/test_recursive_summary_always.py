@@ -25,9 +25,7 @@ pytestmark = pytest.mark.usefixtures("database")
 SECRET = "The zebra stickers on my badge glow."
 Ticket = dict[str, str]
 
-one_database = settings(
-    max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+one_database = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.sampled_from(
     [
         "The export of my report hangs at 30 %.",

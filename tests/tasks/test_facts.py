@@ -38,7 +38,7 @@ def fact(problem: str, **changes: Any) -> dict[str, Any]:
 async def keep(sha256: str, *facts: dict[str, Any], reason: str | None = None) -> None:
     """As if a model had read the passage."""
     row = {"extractor": extractor_of("read"), "facts": Jsonb(list(facts)), "reason": reason}
-    await fetch("keep_facts", {"passage": sha256, **row})
+    await fetch("keep_facts", {"passage": sha256, "borrowed_from": [], **row})
 
 
 async def collect(source: Corpus, strategy: Strategy, **failed: str) -> Facts:

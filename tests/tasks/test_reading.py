@@ -1,4 +1,5 @@
 import json
+import re
 import threading
 import time
 from typing import Any
@@ -17,10 +18,12 @@ from tasks.reading import (
     PACK_PASSAGES,
     PACK_TOKENS,
     Batch,
+    borrowed_from,
     facts_of,
     packs,
     plan_reading,
     read_batch,
+    unread,
     verbatim,
 )
 from tasks.replies import PassageFact
@@ -107,6 +110,54 @@ def test_what_postgresql_cannot_hold_is_left_out_of_a_fact() -> None:
 @pytest.mark.parametrize("said", [{"kind": "none"}, {"problem": ""}, {"problem": "..."}])
 def test_a_passage_without_a_problem_has_no_fact_but_a_reason(said: dict[str, str]) -> None:
     assert facts_of("Thanks!", read(**said)) == ([], "it reports no problem, request or question")
+
+
+PACK = [("a", "The export hangs."), ("b", "My badge glows. Hangs!"), ("c", "パスワード変更")]
+
+
+@pytest.mark.parametrize(
+    ("said", "lenders"),
+    [
+        ("export hangs", []),
+        ("the Export crashes", []),
+        ("EXPORT of my badge", ["b"]),
+        ("badge パス", ["b", "c"]),
+        ("", []),
+    ],
+)
+def test_words_that_only_a_neighbour_has_are_borrowed_from_it(
+    said: str, lenders: list[str]
+) -> None:
+    assert borrowed_from(said, PACK[0][1], PACK) == lenders
+
+
+@pytest.mark.usefixtures("database")
+async def test_what_has_words_of_a_passage_that_is_gone_is_read_again(
+    endpoint: ScriptedEndpoint,
+) -> None:
+    endpoint.answer = mixing
+    await read_all("It hangs.", "My badge glows.", "Login fails.")
+    assert facts_in(await kept()) == {"0": "It hangs.", "1": "My badge glows.", "2": "glows"}
+    endpoint.calls.clear()
+    await read_all("It hangs.", "My badge glows.", "Login fails.")
+    assert endpoint.calls == []
+    left = passages_of("It hangs.", "My badge glows.", "Login fails.").drop(index=1)
+    assert [text for _, text, _ in await unread(left, "read")] == ["Login fails."]
+    for batch in await plan_reading.fn(left, "read"):
+        await read_batch.fn(batch, Progress("Reading", batch.size))
+    assert facts_in(await kept())["2"] == "Login fails."
+
+
+def mixing(body: Body, n: int) -> str:
+    """Names what a passage says, and the last one's problem by a word of another's."""
+    texts = re.findall(r"\[P\d+\] (.*)", user_text(body))
+    told = [*texts[:-1], "glows" if "glows" in user_text(body) else texts[-1]]
+    facts = {f"P{n}": read(problem=text).model_dump() for n, text in enumerate(told, 1)}
+    return json.dumps(facts)
+
+
+def facts_in(rows: dict[str, Any]) -> dict[str, str]:
+    return {passage: row["facts"][0]["problem"] for passage, row in rows.items()}
 
 
 async def read_all(*texts: str) -> dict[str, str]:

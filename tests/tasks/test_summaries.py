@@ -129,7 +129,7 @@ async def test_a_plan_counts_no_text_twice(strategy: Strategy) -> None:
 async def test_what_has_been_read_is_in_no_plan() -> None:
     before = await planned(*TEXTS)
     for sha256 in passages(corpus(*TEXTS[:20]))["sha256"]:
-        row = {"passage": sha256, "facts": Jsonb([]), "reason": "none"}
+        row = {"passage": sha256, "facts": Jsonb([]), "reason": "none", "borrowed_from": []}
         await fetch("keep_facts", {"extractor": extractor_of("read"), **row})
     after = await planned(*TEXTS)
     assert (before.facts_to_make, after.facts_to_make) == (30, 10)

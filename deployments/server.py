@@ -58,6 +58,13 @@ def client_environment(server: Server, home: Path) -> dict[str, str]:
     return {**address, **{name: os.environ.get(name, value) for name, value in DEFAULTS.items()}}
 
 
+def use_no_server(home: Path) -> None:
+    """Keep what Prefect writes when it is imported out of the user's own directory, where its
+    settings are ours to choose. Call it before tasks are imported without a run."""
+    if find_server(home).ours:
+        os.environ["PREFECT_HOME"] = prefect_server.environment(home, "")["PREFECT_HOME"]
+
+
 def use_server(home: Path) -> Server:
     """Make this process run its flows on the server. Call it before flows are imported."""
     server = ensure_server(home)

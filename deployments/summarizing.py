@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 corpus = typer.Typer(help="Corpora that are kept in PostgreSQL and grow.", no_args_is_help=True)
 
+
+@corpus.callback()
+def _without_a_run() -> None:
+    from deployments.server import use_no_server
+    from infra.settings import get_settings
+
+    use_no_server(get_settings().home)
+
+
 Source = Annotated[
     str,
     typer.Argument(help="A file, a folder of transcripts, corpus:NAME, sql:FILE or query:SELECT …"),

@@ -27,7 +27,7 @@ async def answer_prompt(request: PromptRequest) -> Answer:
     async def from_model() -> Answer:
         return answer_of(request, await ask_prompt(request.prompt, request.inputs))
 
-    with charged():
+    async with charged():
         answer = await once(f"answer-{request.digest}", from_model, Answer)
         if request.review:
             released = await release(answer.reply, title=f"Reply to the prompt {request.prompt}")

@@ -31,7 +31,7 @@ from tasks.wording import synthesize, word_branch
 async def summarize_corpus(request: SummaryRequest) -> Figures:
     """Summarize a corpus into a report of its themes."""
     started = datetime.now(UTC)
-    with charged(request.budget()):
+    async with charged(request.budget()):
         corpus = await load(request.source, request.columns, request.since)
         passages = cut(corpus)
         batches = await plan_reading(passages, request.way)
@@ -53,6 +53,8 @@ async def summarize_corpus(request: SummaryRequest) -> Figures:
 @flow(name="plan-summary")
 async def plan_summary(request: SummaryRequest) -> Plan:
     """What summarizing a corpus would take, without calling a model."""
-    corpus = await load(request.source, request.columns, request.since)
-    passages = cut(corpus)
-    return await plan_of(corpus, passages, await plan_reading(passages, request.way), request.way)
+    async with charged():
+        corpus = await load(request.source, request.columns, request.since)
+        passages = cut(corpus)
+        batches = await plan_reading(passages, request.way)
+        return await plan_of(corpus, passages, batches, request.way)

@@ -79,6 +79,7 @@ class RunContext:
 
     root_run: UUID | None = None
     flow_run: UUID | None = None
+    flow: str | None = None
     task_run: UUID | None = None
     budget: Budget = field(default_factory=Budget)
 

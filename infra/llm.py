@@ -16,6 +16,7 @@ import hashlib
 import json
 import random
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -54,7 +55,7 @@ class Request:
 
     ``fills``: pydantic model of the reply, or None for free text. ``sources``: SHA-256 of the texts
     that the messages quote, so that a forgotten text takes its calls along. ``attempt``: a number
-    to ask again for a new sample.
+    to ask again for a new sample. ``inputs``: of the prompt, kept beside the call for a replay.
     """
 
     prompt: str
@@ -65,6 +66,7 @@ class Request:
     max_tokens: int = 1000
     sources: tuple[str, ...] = ()
     attempt: int = 0
+    inputs: Mapping[str, str] | None = None
 
     @cached_property
     def schema(self) -> dict[str, Any] | None:
@@ -172,6 +174,7 @@ async def _claimed(request: Request) -> bool:
         "version": request.version,
         "request": Jsonb(request.content),
         "sources": list(request.sources),
+        "inputs": Jsonb(dict(request.inputs)) if request.inputs else None,
         "holder": HOLDER,
         "lease": LEASE,
     }
@@ -305,6 +308,7 @@ def _use(request: Request) -> dict[str, Any]:
         "version": request.version,
         "root_run": run.root_run,
         "flow_run": run.flow_run,
+        "flow": run.flow,
         "task_run": run.task_run,
     }
 

@@ -81,6 +81,11 @@ class Settings(BaseSettings):
         description='USD per million tokens in and out: {"openai:gpt-5-mini": [0.25, 2.0]}.',
     )
 
+    prompt_label: str | None = Field(
+        None,
+        description="Label of the prompt versions to use, such as production. Unset: the files.",
+    )
+
     local_model: Path | None = Field(
         None, description="GGUF file to use in place of the embedded chat model."
     )

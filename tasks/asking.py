@@ -7,8 +7,8 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
 from infra.llm import Reply, Request, complete
-from infra.postgres import Jsonb, fetch
 from infra.providers import model_of
+from tasks.prompt_labels import keep_version
 from tasks.prompts import Prompt, load_prompt
 from tasks.runs import charged_to_task, is_transient
 
@@ -16,7 +16,7 @@ _stored_versions: set[str] = set()
 
 
 async def ask(
-    name: str,
+    prompt: str | Prompt,
     inputs: Mapping[str, str],
     *,
     fills: type[BaseModel] | None = None,
@@ -25,15 +25,17 @@ async def ask(
 ) -> Reply:
     """The reply to a prompt with these inputs.
 
-    ``fills`` replaces the reply's model where it depends on the inputs. ``sources``: SHA-256 of the
-    texts that the inputs quote. ``attempt``: another number asks for another sample. Raises
-    InputError for inputs that do not fit, and what `infra.llm.complete` raises.
+    ``prompt``: its name, or a version of it that is not the one in use. ``fills`` replaces the
+    reply's model where it depends on the inputs. ``sources``: SHA-256 of the texts that the inputs
+    quote. ``attempt``: another number asks for another sample. Raises InputError for inputs that do
+    not fit, and what `infra.llm.complete` raises.
     """
-    prompt = load_prompt(name)
+    if isinstance(prompt, str):
+        prompt = load_prompt(prompt)
     messages = prompt.render(inputs)
     await _store_version(prompt)
     request = Request(
-        prompt=name,
+        prompt=prompt.name,
         version=prompt.version,
         model=model_of(prompt.model),
         messages=messages,
@@ -41,6 +43,7 @@ async def ask(
         max_tokens=prompt.max_tokens,
         sources=sources,
         attempt=attempt,
+        inputs=inputs,
     )
     with charged_to_task():
         return await complete(request)
@@ -63,6 +66,5 @@ async def ask_prompt(name: str, inputs: Mapping[str, str], attempt: int = 0) -> 
 async def _store_version(prompt: Prompt) -> None:
     """Keep the whole version on first use: replay outlives the file."""
     if prompt.version not in _stored_versions:
-        content = Jsonb(prompt.content)
-        await fetch("keep_prompt_version", [prompt.version, prompt.name, content])
+        await keep_version(prompt)
         _stored_versions.add(prompt.version)

@@ -5,7 +5,7 @@ from importlib.resources import files
 from pydantic import BaseModel, ConfigDict
 
 from infra.embeddings import count_tokens
-from tasks.prompts import Prompt, load_prompt, prompt_names
+from tasks.prompts import Prompt, file_prompt, prompt_names
 
 
 class Lint(BaseModel):
@@ -27,7 +27,7 @@ class Lint(BaseModel):
 
 def lint_all() -> list[Lint]:
     """Every prompt, linted; a shared part that no prompt uses is a fault of the first one."""
-    prompts = [load_prompt(name) for name in prompt_names()]
+    prompts = [file_prompt(name) for name in prompt_names()]
     lints = [lint(prompt) for prompt in prompts]
     unused = sorted(part_names() - {part for prompt in prompts for part in prompt.parts})
     if unused:

@@ -1,8 +1,8 @@
 """What every task knows of its run: whose calls they are, what they may cost, when to try again."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,26 +14,32 @@ from prefect.runtime import flow_run as runtime
 
 from infra.budget import Budget, current_run
 from infra.errors import PatternsError
+from tasks.prompt_labels import labelled_prompts
+from tasks.prompts import labelled
 
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-@contextmanager
-def charged(budget: Budget | None = None) -> Iterator[Budget]:
-    """Model calls made inside are the current flow run's, and count against its budget.
+@asynccontextmanager
+async def charged(budget: Budget | None = None) -> AsyncIterator[Budget]:
+    """Model calls made inside are the current flow run's, and count against its budget; and its
+    prompts stay the versions that are in use now.
 
-    A flow that is called by another one spends its caller's budget.
+    A flow that is called by another one spends its caller's budget, on its caller's versions.
     """
     run, context = current_run.get(), FlowRunContext.get()
     flow_run = context.flow_run.id if context and context.flow_run else None
+    flow = context.flow.name if context and context.flow else None
     if run.root_run is None and flow_run:
         run = replace(run, root_run=UUID(runtime.root_flow_run_id), budget=budget or Budget())
-    token = current_run.set(replace(run, flow_run=flow_run))
+    token = current_run.set(replace(run, flow_run=flow_run, flow=flow))
+    versions = labelled.set(labelled.get() or await labelled_prompts())
     try:
         yield run.budget
     finally:
+        labelled.reset(versions)
         current_run.reset(token)
 
 

@@ -23,7 +23,8 @@ told, so no number is kept by hand.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import cache, cached_property
 from importlib.resources import files
 from string import Template
@@ -34,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import InputError
 from infra.providers import Message
-from infra.settings import Role
+from infra.settings import Role, get_settings
 from tasks import replies
 
 _FOLDER = files(__package__)
@@ -61,7 +62,7 @@ class Example(BaseModel):
 
 
 class Prompt(BaseModel):
-    """One prompt file."""
+    """One prompt file. ``shared``: the texts of its parts; ``source``: the text of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,13 +78,14 @@ class Prompt(BaseModel):
     cases: tuple[Case, ...] = ()
     instructions: str
     message: str
+    shared: dict[str, str] = Field(exclude=True)
+    source: str = Field(exclude=True, repr=False)
 
     @cached_property
     def fixed_text(self) -> dict[str, str]:
         """What every call sends, by part, in the order in which it is sent."""
-        shared = {part: _read(f"parts/{part}.md") for part in self.parts}
         turns = "\n\n".join(turn.content for turn in self._turns)
-        return {**shared, "instructions": self.instructions} | (
+        return {**self.shared, "instructions": self.instructions} | (
             {"examples": turns} if turns else {}
         )
 
@@ -139,16 +141,46 @@ def prompt_names() -> list[str]:
     return sorted(f.name[:-3] for f in _FOLDER.iterdir() if f.name.endswith(".md"))
 
 
-@cache
+labelled: ContextVar[Mapping[str, Prompt] | None] = ContextVar("labelled", default=None)
+"""The versions that a label names, in a run where a label decides, not the files."""
+
+
 def load_prompt(name: str) -> Prompt:
-    """The prompt of that name. Raises InputError naming what is wrong with it."""
+    """The prompt of that name that is in use: the file's, or the labelled version's.
+
+    Raises InputError naming what is wrong with it.
+    """
+    versions, label = labelled.get(), get_settings().prompt_label
+    if label is None:
+        return file_prompt(name)
+    if versions is None:
+        raise RuntimeError("PATTERNS_PROMPT_LABEL decides inside `tasks.runs.charged` only")
+    if name not in versions:
+        raise InputError(
+            f"No version of the prompt {name} has the label {label!r}. Give it to the file's: "
+            f"patterns prompts promote {name} --label {label}"
+        )
+    return versions[name]
+
+
+@cache
+def file_prompt(name: str) -> Prompt:
+    """The prompt of a file. Raises InputError naming what is wrong with it."""
     if name not in prompt_names():
         raise InputError(f"There is no prompt {name!r}. There are: {', '.join(prompt_names())}.")
     return parse_prompt(name, _read(f"{name}.md"))
 
 
-def parse_prompt(name: str, source: str) -> Prompt:
-    """A prompt from the text of its file. Raises InputError naming the file and the field."""
+def read_part(part: str) -> str:
+    """The text of a shared part."""
+    return _read(f"parts/{part}.md")
+
+
+def parse_prompt(name: str, source: str, part: Callable[[str], str] = read_part) -> Prompt:
+    """A prompt from the text of its file; ``part`` has the texts of its shared parts.
+
+    Raises InputError naming the file and the field.
+    """
     where = f"tasks/prompts/{name}.md"
     match source.split("---\n", 2):
         case ["", front, body] if "=== input\n" in body:
@@ -160,8 +192,10 @@ def parse_prompt(name: str, source: str) -> Prompt:
             )
     try:
         fields = yaml.safe_load(front)
-        prompt = Prompt(name=name, instructions=instructions, message=message, **fields)
-    except (yaml.YAMLError, TypeError) as error:
+        texts = {each: part(each) for each in fields.get("parts") or ()}
+        own = {"name": name, "shared": texts, "source": source}
+        prompt = Prompt(instructions=instructions, message=message, **own, **fields)
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: the front matter is not YAML fields: {error}") from error
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

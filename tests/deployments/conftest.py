@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -84,3 +84,50 @@ def terminal() -> Iterator[Terminal]:
 def api(terminal: Terminal) -> str:
     """The address of the API of the platform, which is up."""
     return str(terminal.result("up")["api"])
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+def refused(done: Done, message: str) -> None:
+    """A command did not do its work, and said so in one message."""
+    assert done.status == 1, done
+    assert done.out == ""
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert len([line for line in done.err.splitlines() if line.startswith("patterns: ")]) == 1
+
+
+@pytest.fixture
+def patterns(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], endpoint: ScriptedEndpoint
+) -> Command:
+    """Run a command in this process: quicker than a process of its own."""
+    from deployments.cli import main
+    from infra import llm
+    from tasks.reading import read_batch
+    from tasks.wording import word_branch
+
+    monkeypatch.setattr(llm, "_pause", lambda tries, error: 0.0)
+    for task in (read_batch, word_branch):
+        monkeypatch.setattr(task, "retry_delay_seconds", 0)
+
+    def run(*arguments: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["patterns", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Done(status, *capfd.readouterr())
+
+    return run

@@ -6,17 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import psycopg
 import pytest
 
-from deployments.cli import main
-from infra import llm
 from infra.settings import get_settings
-from tasks.reading import read_batch
-from tasks.wording import word_branch
+from tests.deployments.conftest import Command, refused
 from tests.endpoint import Fault, ScriptedEndpoint
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "database")
@@ -29,39 +26,6 @@ FIGURES = {
 }
 FINDING = {"title", "detail", "severity", "count", "ticket_ids", "quotes", "group"}
 NOWHERE = "127.0.0.1:9"
-
-
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def patterns(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], endpoint: ScriptedEndpoint
-) -> Command:
-    """Run a command in this process."""
-    monkeypatch.setattr(llm, "_pause", lambda tries, error: 0.0)
-    for task in (read_batch, word_branch):
-        monkeypatch.setattr(task, "retry_delay_seconds", 0)
-
-    def run(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["patterns", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return Done(status, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -246,11 +210,3 @@ def test_a_run_that_is_killed_goes_on_and_no_reply_that_was_kept_is_asked_for_ag
     assert asked
     assert asked.isdisjoint(kept)
     assert figures["covered"] + figures["unassigned"] == 104
-
-
-def refused(done: Done, message: str) -> None:
-    assert done.status == 1, done
-    assert done.out == ""
-    assert message in done.err
-    assert "Traceback" not in done.err
-    assert len([line for line in done.err.splitlines() if line.startswith("patterns: ")]) == 1

@@ -108,8 +108,8 @@ async def test_a_call_knows_the_texts_that_it_quotes_and_whose_it_is(
     with TaskRunContext.model_construct(task_run=task):
         await ask("classify_ticket", TICKET, sources=("aa", "bb"))
     current_run.reset(token)
-    calls = await rows(database, "select sources, paid_by from patterns.calls")
-    assert calls == [(["aa", "bb"], root)]
+    calls = await rows(database, "select sources, paid_by, inputs from patterns.calls")
+    assert calls == [(["aa", "bb"], root, TICKET)]
     ledger = "select prompt, version, root_run, task_run from patterns.ledger"
     version = load_prompt("classify_ticket").version
     assert await rows(database, ledger) == [("classify_ticket", version, root, task.id)]

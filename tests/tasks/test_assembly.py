@@ -212,7 +212,7 @@ async def test_of_nothing_the_report_is_its_headline() -> None:
 @pytest.mark.usefixtures("database")
 async def test_only_the_largest_groups_are_described(endpoint: ScriptedEndpoint) -> None:
     endpoint.answer = lambda body, n: json.dumps({"sentence": "They cannot export [F1] it."})
-    groups = {f"group {n:02}": [f"T{n}-{m}" for m in range(15 - n)] for n in range(14)}
+    groups = {f"group {99 - n}": [f"T{n}-{m}" for m in range(15 - n)] for n in range(14)}
     tickets = {ticket: group for group, own in groups.items() for ticket in own}
     corpus = corpus_of(dict(reversed(tickets.items())), "product")
     tree, facts = leaves_of(*groups.values())

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra.postgres import Jsonb, fetch
@@ -50,6 +50,7 @@ async def collect(source: Corpus, strategy: Strategy, **failed: str) -> Facts:
 
 
 @given(IDS, IDS)
+@example(("a1", 1), ("a", 11))
 def test_facts_have_equal_ids_exactly_when_they_are_the_same_of_equal_texts(
     one: tuple[str, int], other: tuple[str, int]
 ) -> None:

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -125,36 +125,40 @@ async def test_what_came_to_a_result_is_not_tried_again() -> None:
     assert await is_transient(*cast("Any", (None, None, Completed(data="words")))) is False
 
 
-def test_a_flow_spends_its_own_budget_and_leaves_nothing_behind() -> None:
+async def test_a_flow_spends_its_own_budget_and_leaves_nothing_behind() -> None:
     before, own = current_run.get(), Budget(max_calls=3)
-    with in_flow() as flow, charged(own) as budget:
-        assert budget is own
-        inside = current_run.get()
-        assert (inside.root_run, inside.flow_run, inside.budget) == (flow, flow, own)
+    with in_flow() as flow:
+        async with charged(own) as budget:
+            assert budget is own
+            inside = current_run.get()
+            assert (inside.root_run, inside.flow_run, inside.budget) == (flow, flow, own)
     assert current_run.get() is before
 
 
-def test_a_flow_that_is_called_by_another_spends_its_callers_budget() -> None:
-    with ExitStack() as flows:
+async def test_a_flow_that_is_called_by_another_spends_its_callers_budget() -> None:
+    async with AsyncExitStack() as flows:
         root = flows.enter_context(in_flow())
-        callers = flows.enter_context(charged(Budget(max_calls=3)))
+        callers = await flows.enter_async_context(charged(Budget(max_calls=3)))
         outer = current_run.get()
-        with in_flow(uuid4()) as nested, charged(Budget(max_calls=99)) as budget:
-            assert budget is callers
-            assert (current_run.get().root_run, current_run.get().flow_run) == (root, nested)
+        with in_flow(uuid4()) as nested:
+            async with charged(Budget(max_calls=99)) as budget:
+                assert budget is callers
+                assert (current_run.get().root_run, current_run.get().flow_run) == (root, nested)
         assert current_run.get() is outer
 
 
-def test_a_flow_that_fails_leaves_nothing_behind_either() -> None:
+async def test_a_flow_that_fails_leaves_nothing_behind_either() -> None:
     before = current_run.get()
-    with pytest.raises(InputError), in_flow(), charged(Budget()), charged_to_task():
-        raise InputError("no such file")
+    with pytest.raises(InputError), in_flow():
+        async with charged(Budget()):
+            raise InputError("no such file")
     assert current_run.get() is before
 
 
-def test_calls_of_a_task_are_its_own_and_its_flows() -> None:
+async def test_calls_of_a_task_are_its_own_and_its_flows() -> None:
     task = TaskRun(flow_run_id=None, task_key="ask", dynamic_key="0")
-    with in_flow() as flow, charged(Budget()):
-        with TaskRunContext.model_construct(task_run=task), charged_to_task():
-            assert (current_run.get().flow_run, current_run.get().task_run) == (flow, task.id)
-        assert current_run.get().task_run is None
+    with in_flow() as flow:
+        async with charged(Budget()):
+            with TaskRunContext.model_construct(task_run=task), charged_to_task():
+                assert (current_run.get().flow_run, current_run.get().task_run) == (flow, task.id)
+            assert current_run.get().task_run is None

@@ -6,19 +6,20 @@ with found as (
     from patterns.calls where key = %(key)s and reply is not null
 ), noted as (
     insert into patterns.ledger (call_key, prompt, version, model, served_by, cost_usd, latency_ms,
-                                 root_run, flow_run, task_run)
+                                 root_run, flow_run, flow, task_run)
     select key, %(prompt)s, %(version)s, model, 'exact', 0,
            extract(epoch from clock_timestamp() - statement_timestamp()) * 1000,
-           %(root_run)s, %(flow_run)s, %(task_run)s
+           %(root_run)s, %(flow_run)s, %(flow)s, %(task_run)s
     from found
 )
 select reply, prompt_tokens, completion_tokens, paid_by from found;
 
 -- name: claim_call
 -- One row when the call is ours to make; none when it is answered or another holder makes it.
-insert into patterns.calls (key, model, prompt, version, request, sources, holder, held_until)
-values (%(key)s, %(model)s, %(prompt)s, %(version)s, %(request)s, %(sources)s, %(holder)s,
-        now() + %(lease)s * interval '1 second')
+insert into patterns.calls (key, model, prompt, version, request, sources, inputs, holder,
+                            held_until)
+values (%(key)s, %(model)s, %(prompt)s, %(version)s, %(request)s, %(sources)s, %(inputs)s,
+        %(holder)s, now() + %(lease)s * interval '1 second')
 on conflict (key) do update
     set holder = excluded.holder, held_until = excluded.held_until, waited = false
     where calls.reply is null and (calls.held_until is null or calls.held_until < now())
@@ -42,10 +43,10 @@ with kept as (
 ), noted as (
     insert into patterns.ledger (call_key, prompt, version, model, served_by, prompt_tokens,
                                  completion_tokens, cost_usd, latency_ms,
-                                 root_run, flow_run, task_run)
+                                 root_run, flow_run, flow, task_run)
     values (%(key)s, %(prompt)s, %(version)s, %(model)s, 'model', %(prompt_tokens)s,
             %(completion_tokens)s, %(cost_usd)s, %(latency_ms)s,
-            %(root_run)s, %(flow_run)s, %(task_run)s)
+            %(root_run)s, %(flow_run)s, %(flow)s, %(task_run)s)
 )
 select pg_notify('patterns_calls', encode(key, 'hex')) from kept where waited;
 
@@ -65,10 +66,10 @@ where key = any(%(keys)s) and holder = %(holder)s and reply is null;
 -- A call that brought no usable reply still costs.
 insert into patterns.ledger (call_key, prompt, version, model, served_by, prompt_tokens,
                              completion_tokens, cost_usd, latency_ms, error,
-                             root_run, flow_run, task_run)
+                             root_run, flow_run, flow, task_run)
 values (%(key)s, %(prompt)s, %(version)s, %(model)s, 'model', %(prompt_tokens)s,
         %(completion_tokens)s, %(cost_usd)s, %(latency_ms)s, %(error)s,
-        %(root_run)s, %(flow_run)s, %(task_run)s);
+        %(root_run)s, %(flow_run)s, %(flow)s, %(task_run)s);
 
 -- name: run_totals
 select count(*) filter (where served_by = 'model') as model_calls,

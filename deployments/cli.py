@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from deployments import doctor, platform, prompting, summarizing
+from deployments import accounting, doctor, platform, prompting, summarizing
 from infra.errors import PatternsError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command()(summarizing.summarize)
 app.command()(prompting.prompt)
+app.command()(accounting.cost)
 app.command()(platform.up)
 app.command()(platform.down)
 app.command()(platform.env)

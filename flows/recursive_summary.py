@@ -46,7 +46,7 @@ async def summarize_corpus(request: SummaryRequest) -> Figures:
         folder = request.folder(corpus.name, started)
         report = await assemble(corpus, facts, tree, words, synthesis, folder, started)
         await publish_report(report, folder)
-    require_whole(report, len(passages), request.max_failed_share)
+    require_whole(report, passages["sha256"].nunique(), request.max_failed_share)
     return report.figures
 
 

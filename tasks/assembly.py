@@ -89,12 +89,13 @@ async def assemble(
 ) -> Report:
     """The report, with everything counted from the corpus' records."""
     evidence = Evidence(corpus, facts)
-    plain, dropped = _without_citations(words)
+    plain, in_words = _without_citations(words)
     quotes = await quotes_of(tree, facts)
     themes = [_theme(leaf, plain[leaf.id], quotes[leaf.id], evidence, tree) for leaf in tree.leaves]
     findings = (*themes, *_rare(tree, facts, evidence))
-    narratives, unsaid = await _narratives(corpus, evidence, themes)
-    narrative, more_dropped = _narrative(synthesis, tree, plain, evidence)
+    narratives, in_groups, unsaid = await _narratives(corpus, evidence, themes)
+    headline, in_headline = keep_citations(synthesis.headline, ())
+    narrative, in_overview = _narrative(headline, synthesis.overview, tree, plain, evidence)
     period, timeline = count_timeline(findings, evidence.happened_at)
     return Report(
         source=corpus.name,
@@ -105,7 +106,7 @@ async def assemble(
         prompt_versions={name: load_prompt(name).version for name in _PROMPTS},
         synthesis=narrative,
         tickets=evidence.tickets,
-        sections=tuple(_sections(tree, plain, synthesis, evidence)),
+        sections=tuple(_sections(tree, plain, headline, evidence)),
         findings=findings,
         unassigned=facts.unassigned,
         group_by=corpus.columns.group_by,
@@ -118,7 +119,8 @@ async def assemble(
             tickets=len(evidence.tickets),
             covered=len(evidence.tickets) - len(facts.unassigned),
             unassigned=len(facts.unassigned),
-            invalid_citations=facts.invalid_quotes + dropped + more_dropped,
+            invalid_citations=facts.invalid_quotes
+            + sum((in_words, in_headline, in_overview, in_groups)),
             findings=len(findings),
             nodes=len(tree.nodes),
             seconds=(datetime.now(UTC) - started).total_seconds(),
@@ -191,11 +193,11 @@ def _rare(tree: "Tree", facts: "Facts", evidence: Evidence) -> list[Finding]:
 def _sections(
     tree: "Tree",
     words: Mapping[int, Words],
-    synthesis: Synthesis,
+    headline: str,
     evidence: Evidence,
 ) -> list[Section]:
     """The inner nodes, each after its children, the root last."""
-    root = Words(title="All themes", detail=synthesis.headline)
+    root = Words(title="All themes", detail=headline)
     return [
         Section(
             id=tree.name_of(node.id),
@@ -211,13 +213,12 @@ def _sections(
 
 
 def _narrative(
-    synthesis: Synthesis, tree: "Tree", words: Mapping[int, Words], evidence: Evidence
+    headline: str, said: str, tree: "Tree", words: Mapping[int, Words], evidence: Evidence
 ) -> tuple[str, int]:
     """The synthesis as paragraphs: the model's, with the citations that are right, and one in which
     code counts the parts, the largest first; and how many citations were dropped."""
-    headline, dropped = keep_citations(synthesis.headline, ())
     known = [tree.name_of(child) for child in tree.branches]
-    overview, more_dropped = keep_citations(synthesis.overview, known)
+    overview, dropped = keep_citations(said, known)
     counts = {child: len(evidence.of(tree.facts_under(child))) for child in tree.branches}
     parts = [
         f"{words[child].title} ({counts[child]}) [{tree.name_of(child)}]"
@@ -225,27 +226,27 @@ def _narrative(
     ]
     counted = f"Of {len(evidence.tickets)} tickets: {'; '.join(parts)}." if parts else ""
     paragraphs = [part for part in (headline, overview, counted) if part.strip()]
-    return "\n\n".join(paragraphs), dropped + more_dropped
+    return "\n\n".join(paragraphs), dropped
 
 
 async def _narratives(
     corpus: "Corpus", evidence: Evidence, themes: Sequence[Finding]
-) -> tuple[tuple[GroupNarrative, ...], list[str]]:
-    """Every group, the largest first, the largest ones with a sentence on what they report; and the
-    sentences that could not be had, with the reason."""
+) -> tuple[tuple[GroupNarrative, ...], int, list[str]]:
+    """Every group, the largest first, the largest ones with a sentence on what they report; how
+    many citations were dropped; and the sentences that could not be had, with the reason."""
     if corpus.columns.group_by is None:
-        return (), []
+        return (), 0, []
     counts = evidence.groups(evidence.tickets)
     groups = sorted(counts, key=lambda group: (-counts[group], group))
     told = await together(_sentence(group, themes) for group in groups[:_GROUPS])
     said = dict(zip(groups, told, strict=False))
+    plain = {group: keep_citations(text, ()) for group, (text, _) in said.items()}
     narratives = tuple(
-        GroupNarrative(
-            group=group, tickets=counts[group], text=said[group][0] if group in said else ""
-        )
+        GroupNarrative(group=group, tickets=counts[group], text=plain.get(group, ("", 0))[0])
         for group in groups
     )
-    return narratives, [f"group {group}: {why}" for group, (_, why) in said.items() if why]
+    unsaid = [f"group {group}: {why}" for group, (_, why) in said.items() if why]
+    return narratives, sum(dropped for _, dropped in plain.values()), unsaid
 
 
 async def _sentence(group: str, themes: Sequence[Finding]) -> tuple[str, str | None]:
@@ -260,7 +261,7 @@ async def _sentence(group: str, themes: Sequence[Finding]) -> tuple[str, str | N
         reply = await ask("describe_group", {"themes": "\n".join(lines)})
     except UNUSABLE as error:
         return "", type(error).__name__
-    return keep_citations(str(getattr(reply.value, "sentence", "")), ())[0], None
+    return str(getattr(reply.value, "sentence", "")), None
 
 
 def _without_citations(words: Mapping[int, Words]) -> tuple[dict[int, Words], int]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 LEAST_FACTS = 3  # of a theme
+NARROWEST = 0.05  # cosine distance: texts this near say the same, whatever the corpus
 _PRICE = 0.4  # silhouette, in facts, that one more cluster has to gain
 _BLOCK = 1024  # rows of the distance matrix that are made at once
 
@@ -53,8 +54,10 @@ class Dendrogram:
         return self.order[start : start + self.sizes[node]]
 
 
-def cluster(vectors: "Vectors", most: int, least: int = 1) -> "Rows":
+def cluster(vectors: "Vectors", most: int, least: int = 1, weights: "Rows | None" = None) -> "Rows":
     """A cluster number for each of n unit vectors, (n,), between ``least`` and ``most`` clusters.
+
+    ``weights``, (n,): facts that each vector stands for; without them, one.
 
     Ward's tree (Ward 1963) is opened from the top, always at the node of largest height times mean
     variance, and the cut is taken that has the largest mean silhouette (Rousseeuw 1987) less a
@@ -72,6 +75,7 @@ def cluster(vectors: "Vectors", most: int, least: int = 1) -> "Rows":
     to_cluster[:, 0] = n - vectors @ tree.sums[-1]
     counts = np.zeros(most)
     counts[0] = n
+    alone = np.zeros(n, np.bool_) if weights is None else weights >= LEAST_FACTS
     best, best_score = labels.copy(), -_PRICE / n if least == 1 else -np.inf
     variances = 1 - ((tree.sums / tree.sizes[:, None]) ** 2).sum(axis=1)
     for count, node in enumerate(_openings(tree, tree.heights * variances, most), 2):
@@ -83,7 +87,8 @@ def cluster(vectors: "Vectors", most: int, least: int = 1) -> "Rows":
         to_cluster[:, left_behind] -= to_cluster[:, number]
         counts[number] = len(members)
         counts[left_behind] -= len(members)
-        score = _silhouette(to_cluster[:, :count], counts[:count], labels) - _PRICE * count / n
+        score = _silhouette(to_cluster[:, :count], counts[:count], labels, alone)
+        score -= _PRICE * count / n
         if count >= least and score > best_score:
             best, best_score = labels.copy(), score
     return best
@@ -183,14 +188,18 @@ def _openings(tree: Dendrogram, urgency: "NDArray[np.float64]", most: int) -> li
 
 
 def _silhouette(
-    to_cluster: "NDArray[np.float32]", counts: "NDArray[np.float64]", labels: "Rows"
+    to_cluster: "NDArray[np.float32]",
+    counts: "NDArray[np.float64]",
+    labels: "Rows",
+    alone: "NDArray[np.bool_]",
 ) -> float:
-    """Mean silhouette; that of a vector alone in its cluster is 0."""
+    """Mean silhouette, with texts that say the same at one distance however near they are. That of
+    a vector alone in its cluster is 0, unless it may be ``alone``: it stands for facts enough."""
     rows = np.arange(len(labels))
     own = counts[labels]
-    inside = to_cluster[rows, labels] / np.maximum(own - 1, 1)
+    inside = np.maximum(to_cluster[rows, labels] / np.maximum(own - 1, 1), NARROWEST)
     means = to_cluster / counts.astype(np.float32)
     means[rows, labels] = np.inf
     outside = means.min(axis=1)
-    larger = np.maximum(np.maximum(inside, outside), 1e-6)
-    return float(np.where(own > 1, (outside - inside) / larger, 0.0).mean())
+    value = (outside - inside) / np.maximum(inside, outside)
+    return float(np.where((own > 1) | alone, value, 0.0).mean())

@@ -14,7 +14,7 @@ import numpy as np
 
 from infra.errors import DatabaseError
 from tasks.areas import MOST_CHILDREN, hung, under_areas
-from tasks.clustering import LEAST_FACTS, cluster, outlying_groups
+from tasks.clustering import LEAST_FACTS, NARROWEST, cluster, outlying_groups
 from tasks.codebook import (
     Codebook,
     Entry,
@@ -37,7 +37,6 @@ MOST_THEMES = 120  # of the sample; the pool adds its own
 MOST_FACTS = 200  # of a theme that is not split
 _SPLIT_SAMPLE = 1000  # facts that the parts of a theme are found in
 _DEPTH = 3  # theme, part, part of a part
-_NARROWEST = 0.05  # radius: texts this near say the same, whatever the corpus
 _OUTSIDE = 0.10  # share of facts that may have come since the fit and be near to none of its themes
 _OUTGROWN = 4  # times the facts of a fit, when they were no whole sample
 _SLACK = 1e-5  # of a distance, which depends a little on what it is computed along with
@@ -51,7 +50,7 @@ def fit(ids: Sequence[str], vectors: "Vectors", generation: int = 1) -> Codebook
     """
     facts, _ = distinct(ids, vectors)
     sample, weights = _distinct_sample(facts, SAMPLE)
-    themes = _centroids(sample, weights, cluster(sample, MOST_THEMES))
+    themes = _centroids(sample, weights, cluster(sample, MOST_THEMES, weights=weights))
     radius = _radius(sample, themes)
     places, _, outside = nearest(facts, themes, np.full(len(themes), radius, np.float32))
     entries: list[Entry] = []
@@ -135,7 +134,8 @@ def _theme(theme: Entry, members: "Vectors", depth: int = 1) -> list[Entry]:
 def _parts(members: "Vectors") -> "Vectors":
     sample, weights = _distinct_sample(members, _SPLIT_SAMPLE)
     least = min(MOST_CHILDREN, ceil(len(members) / MOST_FACTS))
-    return _centroids(sample, weights, cluster(sample, min(MOST_CHILDREN, 2 * least), least))
+    most = min(MOST_CHILDREN, 2 * least)
+    return _centroids(sample, weights, cluster(sample, most, least, weights))
 
 
 def _from_pool(facts: "Vectors", entries: Sequence[Entry], radius: float) -> list[Entry]:
@@ -176,10 +176,10 @@ def _radius(sample: "Vectors", themes: "Vectors") -> float:
     """The upper fence of the distances to the nearest theme (Tukey 1977): what is beyond it is an
     outlier."""
     if not len(themes):
-        return _NARROWEST
+        return NARROWEST
     _, distances, _ = nearest(sample, themes, np.zeros(len(themes), np.float32))
     lower, upper = np.quantile(distances, [0.25, 0.75])
-    return max(float(upper + 1.5 * (upper - lower)), _NARROWEST)
+    return max(float(upper + 1.5 * (upper - lower)), NARROWEST)
 
 
 def _distinct_sample(facts: "Vectors", size: int) -> tuple["Vectors", "Rows"]:

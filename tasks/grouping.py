@@ -57,10 +57,11 @@ async def _merged(codebook: Codebook, ids: list[str], facts: "Facts") -> tuple[C
     themes that it could not compare: they are compared again in the next run."""
     leaves = await asyncio.to_thread(assign, codebook, ids, facts.vectors)
     tree = tree_of(codebook, ids, leaves)
-    pairs = close_pairs(codebook, set(leaves.tolist()) - {RARE})
+    present = set(leaves.tolist()) - {RARE}
+    pairs = close_pairs(codebook, present)
     said = await together(_same(tree.nodes[a], tree.nodes[b], facts) for a, b in pairs)
     verdicts = dict(zip(pairs, said, strict=True))
-    merged = merge(codebook, (pair for pair, same in verdicts.items() if same))
+    merged = merge(codebook, (pair for pair, same in verdicts.items() if same), present)
     undecided = {leaf for pair, same in verdicts.items() if same is None for leaf in pair}
     if not undecided:
         return merged, undecided

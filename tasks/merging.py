@@ -33,8 +33,11 @@ def close_pairs(codebook: Codebook, leaves: Collection[int]) -> list[tuple[int, 
     return chosen
 
 
-def merge(codebook: Codebook, same: Iterable[tuple[int, int]]) -> Codebook:
-    """The codebook in which pairs of leaves are one, the one of smaller id; and all are compared.
+def merge(
+    codebook: Codebook, same: Iterable[tuple[int, int]], compared: Collection[int]
+) -> Codebook:
+    """The codebook in which pairs of leaves are one, the one of smaller id; and those leaves that
+    had facts to compare are ``compared``.
 
     It is the same object when that changes nothing. Raises ValueError for what is no leaf.
     """
@@ -56,7 +59,8 @@ def merge(codebook: Codebook, same: Iterable[tuple[int, int]]) -> Codebook:
             owner = entry.id if entry.merged_into is None else entry.merged_into
             owner = leader_of(owner)
             merged_into = None if owner == entry.id else owner
-            entry = entry._replace(merged_into=merged_into, compared=True)
+            known = entry.compared or owner in compared or entry.id in compared
+            entry = entry._replace(merged_into=merged_into, compared=known)
         entries.append(entry)
     unchanged = all(
         new.compared == old.compared and new.merged_into == old.merged_into

@@ -102,23 +102,25 @@ async def plan_of(
     packs = sum(len(batch.packs) for batch in batches)
     mean = distinct["tokens"].mean() if len(distinct) else 0
     shown = _SAMPLE * min(mean, 70)
-    tokens_in = (
+    root_in, root_out = load_prompt("synthesize").budget + 12 * 40, 120
+    tokens_in = int(
         sum(map(estimated_tokens, unread))
         + packs * load_prompt("extract_facts").budget
         + leaves * (load_prompt("word_theme").budget + shown)
-        + inner * (load_prompt("synthesize").budget + 12 * 40)
+        + (inner - 1) * root_in
     )
-    tokens_out = len(unread) * _FACT_TOKENS + leaves * 60 + inner * 120
+    tokens_out = len(unread) * _FACT_TOKENS + leaves * 60 + (inner - 1) * root_out
     model = model_of("fast")
+    prices = price_of(model, tokens_in, tokens_out), price_of(model_of("strong"), root_in, root_out)
     return Plan(
         tickets=len(corpus.records),
         passages=len(distinct),
         facts_to_make=len(unread) if strategy == "read" else len(distinct),
         nodes=leaves + inner,
         model_calls=packs + leaves + inner,
-        prompt_tokens=int(tokens_in),
-        completion_tokens=tokens_out,
-        cost_usd=price_of(model, int(tokens_in), tokens_out),
+        prompt_tokens=tokens_in + root_in,
+        completion_tokens=tokens_out + root_out,
+        cost_usd=None if None in prices else sum(prices),
         strategy=strategy,
         model=model,
     )

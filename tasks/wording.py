@@ -5,6 +5,7 @@ words that they are made from have changed. A node whose words cannot be had kee
 own evidence, and says so.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from tasks.tree import Node, Tree
 
 UNUSABLE = (ContextOverflow, ModelRefused, ReplyMalformed, ReplyTruncated)
+# A mark at the end of a word, with the quotes, brackets and citations that belong before the next.
+_SENTENCE_END = re.compile(
+    r"""(?:[.!?…]["'”’»)]*(?:\s*\[[FS0-9,\s]+\])*(?=\s|$)|[。！？]["'”’」』）]*)"""
+)
 _SHOWN = 280  # characters of a fact in a prompt: the rest seldom says what the problem is
 
 
@@ -149,8 +154,8 @@ def _words(said: "BaseModel | None") -> Words:
 def whole_sentences(text: str) -> str:
     """The text up to its last whole sentence, where it has one: a length limit may have cut it."""
     text = " ".join(text.split())
-    end = max(text.rfind(mark) for mark in ".!?…。！？")
-    return text[: end + 1] if end > 0 else text.rstrip(" ,;:")
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else text.rstrip(" ,;:")
 
 
 def _shortened(text: str, most: int = _SHOWN) -> str:

@@ -166,6 +166,7 @@ async def test_every_citation_that_is_dropped_is_counted_and_the_others_are_know
     assert report.figures.invalid_citations == len(wrong) + quotes
     assert cited(report.synthesis) == {"F1", "F2"}
     assert cited(report.findings[0].title + report.findings[0].detail) == set()
+    assert cited(report.sections[-1].detail) == set()
 
 
 @pytest.mark.usefixtures("database")

@@ -88,6 +88,18 @@ def test_equal_facts_are_one_theme_of_any_size() -> None:
     assert assign(codebook, ["reworded"], units(reworded)).tolist() == [1]
 
 
+@pytest.mark.parametrize("kinds", [2, 3, 6])
+def test_a_few_texts_that_stand_often_are_themes_of_their_own(kinds: int) -> None:
+    facts = joined(*[cloud(axis, 1) for axis in range(kinds)])
+    often = fact_ids(9 * kinds), np.repeat(facts[1], 9, axis=0)
+    assert len(fit(*often).leaves) == kinds
+
+
+def test_texts_that_stand_often_and_say_the_same_are_one_theme() -> None:
+    _, rows = cloud(0, 4, 0.01)
+    assert len(fit(fact_ids(36), np.repeat(rows, 9, axis=0)).leaves) == 1
+
+
 def test_themes_are_numbered_from_the_largest_to_the_smallest() -> None:
     facts = joined(cloud(0, 10), cloud(1, 30), cloud(2, 20))
     assert assign(fit(*facts), *facts)[[0, 10, 40]].tolist() == [3, 1, 2]

@@ -222,6 +222,20 @@ def test_a_text_that_was_cut_ends_with_its_last_whole_sentence(
     assert whole_sentences(gap.join([*whole, *rest])) == " ".join(whole)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Exports of report.csv hang and customers wait",
+        "It hangs at 3.5 MB",
+        "Exports hang. [F2] Logins fail. [F9, S1]",
+        'They read "export failed."',
+        "エクスポートが止まる。ログインできない。",
+    ],
+)
+def test_what_ends_as_sentences_do_is_kept_whole(text: str) -> None:
+    assert whole_sentences(text) == text
+
+
 @given(st.text(" \n,;:ab.", max_size=30))
 def test_no_words_are_invented_and_no_sentence_is_all_that_there_is(text: str) -> None:
     kept = whole_sentences(text)

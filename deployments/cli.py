@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command()(summarizing.summarize)
 app.command()(prompting.prompt)
+app.command()(prompting.serve)
 app.command()(accounting.cost)
 app.command()(platform.up)
 app.command()(platform.down)

@@ -2,7 +2,9 @@
 
 import getpass
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
@@ -12,8 +14,17 @@ from infra.errors import InputError
 if TYPE_CHECKING:
     from tasks.prompt_cases import CaseResult
     from tasks.prompt_labels import Move
+    from tasks.replay import Replayed
 
 prompts = typer.Typer(help="The prompt files.", no_args_is_help=True)
+
+
+@prompts.callback()
+def _without_a_run() -> None:
+    from deployments.server import use_no_server
+    from infra.settings import get_settings
+
+    use_no_server(get_settings().home)
 
 
 def prompt(
@@ -34,6 +45,42 @@ def prompt(
         include={"reply", "prompt", "version", "served_by", "latency_ms", "cost_usd"}
     )
     show(result, answer.reply, as_json=as_json)
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8420,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve the prompts over HTTP until Ctrl-C, also as an OpenAI-compatible model."""
+    import uvicorn
+
+    from deployments.server import use_no_server
+    from infra.postgres import database_url
+    from infra.schema import migrate
+    from infra.settings import get_settings
+
+    home = get_settings().home.absolute()
+    use_no_server(home)
+    from deployments.http import create_app
+
+    migrate(database_url())
+    given, kept = get_settings().http_token, home / "http_token"
+    token = given.get_secret_value() if given else _kept_token(kept)
+    whose = "PATTERNS_HTTP_TOKEN" if given else kept
+    tell(f"http://{host}:{port}/v1 answers to the bearer token in {whose}. Ctrl-C ends it.")
+    uvicorn.run(create_app(token), host=host, port=port, log_level="warning")
+
+
+def _kept_token(file: Path) -> str:
+    """A token that is made once and kept."""
+    import secrets
+
+    from infra.storage import private_directory, write_private
+
+    if not file.exists():
+        private_directory(file.parent)
+        write_private(file, secrets.token_urlsafe(32))
+    return file.read_text(encoding="utf-8").strip()
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -91,12 +138,11 @@ def run_the_cases(
     """Run the prompts' cases against their models; fail when one does not pass."""
     from tasks.prompt_cases import run_cases
     from tasks.prompts import file_prompt, prompt_names
-    from tasks.runs import charged, together
+    from tasks.runs import together
 
     async def run() -> "list[list[CaseResult]]":
         tested = [file_prompt(name) for name in names or prompt_names()]
-        async with charged():
-            return await together(run_cases(prompt) for prompt in tested)
+        return await together(run_cases(prompt) for prompt in tested)
 
     results = [result for several in run_async(run()) for result in several]
     failed = sum(not result.passed for result in results)
@@ -117,13 +163,14 @@ def diff(
     from tasks.prompt_cases import run_cases
     from tasks.prompt_labels import earlier_version
     from tasks.prompts import file_prompt
-    from tasks.runs import charged, together
+    from tasks.runs import together
 
     async def run() -> "list[list[CaseResult]]":
         now = file_prompt(name)
         before = await earlier_version(name, earlier)
-        async with charged():
-            return await together(run_cases(each, now.cases) for each in (before, now))
+        if not now.cases:
+            raise InputError(f"The prompt {name} has no cases to compare by.")
+        return await together(run_cases(each, now.cases) for each in (before, now))
 
     before, now = run_async(run())
     pairs = list(zip(before, now, strict=True))
@@ -135,6 +182,42 @@ def diff(
     result = {"prompt": name, "from": before[0].version, "to": now[0].version}
     sides = [{"from": _as_json([old])[0], "to": _as_json([new])[0]} for old, new in pairs]
     show({**result, "cases": sides}, "\n".join(lines), as_json=as_json)
+
+
+@prompts.command("replay")
+def replay(
+    row: Annotated[int | None, typer.Option("--row", help="A row of the ledger.")] = None,
+    run: Annotated[UUID | None, typer.Option("--run", help="A run: all of its calls.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="A label, the beginning of a version, a Git revision.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Another model, as provider:model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask calls of the ledger again, on another version or model: the replies side by side."""
+    if (row is None) == (run is None):
+        raise typer.BadParameter("Name either a row or a run.", param_hint="--row, --run")
+    from tasks import replay
+    from tasks.runs import charged
+
+    async def again() -> "list[Replayed]":
+        async with charged():
+            return await replay.replay(row, run, version, model)
+
+    done = run_async(again())
+    calls = [{**each.model_dump(mode="json"), "same": each.same} for each in done]
+    lines = [
+        f"row {each.row}, {each.prompt}{': the same' if each.same else ''}"
+        + "".join(
+            f"\n  {side.version[:12]} {side.model}: {side.failed or side.reply}"
+            for side in (each.then, each.now)
+        )
+        for each in done
+    ]
+    same, failed = sum(each.same for each in done), sum(bool(each.now.failed) for each in done)
+    counts = {"same": same, "changed": len(done) - same - failed, "failed": failed}
+    show({**counts, "calls": calls}, "\n".join(lines), as_json=as_json)
+    raise typer.Exit(1 if failed else 0)
 
 
 Label = Annotated[str, typer.Option("--label", help="The label that moves.")]
@@ -149,17 +232,17 @@ def promote(
     from tasks import prompt_labels
     from tasks.prompt_cases import run_cases
     from tasks.prompts import file_prompt
-    from tasks.runs import charged
+
+    who = by or _user()
 
     async def run() -> "tuple[list[CaseResult], Move | None]":
         prompt = file_prompt(name)
-        async with charged():
-            results = await run_cases(prompt)
-        if not results or any(not result.passed for result in results):
+        if not prompt.cases:
+            raise InputError(f"The prompt {name} has no cases, so nobody knows whether it is good.")
+        results = await run_cases(prompt)
+        if any(not result.passed for result in results):
             return results, None
-        return results, await prompt_labels.promote(
-            prompt, label, by or getpass.getuser(), len(results)
-        )
+        return results, await prompt_labels.promote(prompt, label, who, len(results))
 
     results, move = run_async(run())
     if move is None:
@@ -178,8 +261,15 @@ def rollback(
     """Make a label name the version that it named before."""
     from tasks.prompt_labels import roll_back
 
-    move = run_async(roll_back(name, label, by or getpass.getuser()))
+    move = run_async(roll_back(name, label, by or _user()))
     show({"prompt": name, **move.model_dump(mode="json")}, _move_line(name, move), as_json=as_json)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in a container
+        raise InputError("This user has no name: name who moves the label with --by.") from None
 
 
 def _as_json(results: "Sequence[CaseResult]") -> list[dict[str, object]]:

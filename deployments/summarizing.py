@@ -53,7 +53,7 @@ def summarize(
     ] = False,
     max_cost: Annotated[float | None, typer.Option(help="Most USD that the run may cost.")] = None,
     max_failed_share: Annotated[
-        float, typer.Option(help="Share of passages and nodes that may fail for good.")
+        float, typer.Option(help="Share of the work that may fail for good.")
     ] = 0.0,
     out: Annotated[Path | None, typer.Option(help="Folder of the report.")] = None,
     as_json: AsJson = False,

@@ -31,7 +31,7 @@ from tasks.wording import synthesize, word_branch
 async def summarize_corpus(request: SummaryRequest) -> Figures:
     """Summarize a corpus into a report of its themes."""
     started = datetime.now(UTC)
-    async with charged(request.budget()):
+    async with charged(request.budget(), request.prompts):
         corpus = await load(request.source, request.columns, request.since)
         passages = cut(corpus)
         batches = await plan_reading(passages, request.way)

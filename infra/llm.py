@@ -3,7 +3,7 @@
     complete(request) ── stored? ──yes──────────────────────────────▶ reply   (an exact hit)
                             │no
                             ├── another holder works on it? ── wait ─▶ reply   (single flight)
-                            └── ours: budget → slot → rate → ask ──▶ keep ──▶ reply
+                            └── ours: rate → slot → budget → ask ──▶ keep ──▶ reply
 
 Every use is a row of the ledger. A reply is kept under the hash of its request, so the same request
 is paid for once, by whichever process comes first; a holder that dies loses its lease and the next
@@ -174,11 +174,17 @@ async def _claimed(request: Request) -> bool:
         "version": request.version,
         "request": Jsonb(request.content),
         "sources": list(request.sources),
-        "inputs": Jsonb(dict(request.inputs)) if request.inputs else None,
+        "inputs": _inputs(request),
         "holder": HOLDER,
         "lease": LEASE,
     }
     return bool(await fetch("claim_call", params))
+
+
+def _inputs(request: Request) -> Jsonb | None:
+    if request.inputs is None:
+        return None
+    return Jsonb({name: storable(text) for name, text in request.inputs.items()})
 
 
 async def _ask(request: Request, door: CallsInFlight, started: float) -> Reply:
@@ -235,10 +241,12 @@ async def _ask_once(
     try:
         return await asyncio.shield(asked)
     except asyncio.CancelledError:
-        if sent.is_set():
-            await asyncio.wait([asked], timeout=_LATE)
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
+        try:
+            if sent.is_set():
+                await asyncio.wait([asked], timeout=_LATE)
+        finally:
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
         raise
 
 

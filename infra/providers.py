@@ -264,6 +264,10 @@ def _translated(model: str) -> Iterator[None]:
             f"{model} does not answer: {_first_line(error)} See `patterns doctor`; "
             "PATTERNS_CHAT_BASE_URL names the endpoint."
         ) from error
+    except TimeoutError as error:
+        raise ModelUnavailable(
+            f"{model} has not answered in time: PATTERNS_CHAT_TIMEOUT says how long to wait."
+        ) from error
     except Exception as error:
         # Bodies that are no JSON, and providers that have not adopted LangChain's error classes.
         status = getattr(error, "status_code", None)

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         description="Label of the prompt versions to use, such as production. Unset: the files.",
     )
 
+    http_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="Bearer token of the HTTP service. Unset: one is made, and kept in the home.",
+    )
+
     local_model: Path | None = Field(
         None, description="GGUF file to use in place of the embedded chat model."
     )

@@ -22,13 +22,15 @@ async def ask(
     fills: type[BaseModel] | None = None,
     sources: tuple[str, ...] = (),
     attempt: int = 0,
+    model: str | None = None,
 ) -> Reply:
     """The reply to a prompt with these inputs.
 
     ``prompt``: its name, or a version of it that is not the one in use. ``fills`` replaces the
     reply's model where it depends on the inputs. ``sources``: SHA-256 of the texts that the inputs
-    quote. ``attempt``: another number asks for another sample. Raises InputError for inputs that do
-    not fit, and what `infra.llm.complete` raises.
+    quote. ``attempt``: another number asks for another sample. ``model``: provider:model in place
+    of that of the prompt's role. Raises InputError for inputs that do not fit, and what
+    `infra.llm.complete` raises.
     """
     if isinstance(prompt, str):
         prompt = load_prompt(prompt)
@@ -37,7 +39,7 @@ async def ask(
     request = Request(
         prompt=prompt.name,
         version=prompt.version,
-        model=model_of(prompt.model),
+        model=model or model_of(prompt.model),
         messages=messages,
         fills=fills or prompt.reply_model,
         max_tokens=prompt.max_tokens,

@@ -19,6 +19,7 @@ from tasks.quotes import quotes_of, sentences_of
 from tasks.report import files_in
 from tasks.runs import is_transient, together
 from tasks.steps import current_root_run
+from tasks.summaries import prompts_of
 from tasks.timeline import count_timeline
 from tasks.wording import UNUSABLE, Synthesis, Words
 
@@ -30,14 +31,6 @@ if TYPE_CHECKING:
 _GROUPS = 12  # largest groups that get a narrative
 _GROUP_THEMES = 5  # largest themes of a group that its narrative is made from
 _RARE_TITLE = 70  # characters
-_PROMPTS = (
-    "extract_facts",
-    "word_theme",
-    "word_area",
-    "compare_themes",
-    "describe_group",
-    "synthesize",
-)
 
 
 class Evidence:
@@ -103,7 +96,10 @@ async def assemble(
         strategy=facts.strategy,
         chat_model=" and ".join(dict.fromkeys((model_of("fast"), model_of("strong")))),
         embedder=embedder_name(),
-        prompt_versions={name: load_prompt(name).version for name in _PROMPTS},
+        prompt_versions={
+            name: load_prompt(name).version
+            for name in prompts_of(facts.strategy, corpus.columns.group_by)
+        },
         synthesis=narrative,
         tickets=evidence.tickets,
         sections=tuple(_sections(tree, plain, headline, evidence)),
@@ -245,7 +241,9 @@ async def _narratives(
         GroupNarrative(group=group, tickets=counts[group], text=plain.get(group, ("", 0))[0])
         for group in groups
     )
-    unsaid = [f"group {group}: {why}" for group, (_, why) in said.items() if why]
+    # By its place, not by its name: that is text of the corpus, and this goes into messages.
+    whys = [why for _, why in said.values()]
+    unsaid = [f"sentence of group {place}: {why}" for place, why in enumerate(whys, 1) if why]
     return narratives, sum(dropped for _, dropped in plain.values()), unsaid
 
 

@@ -84,6 +84,10 @@ async def collect_facts(
         rows = _facts_of_themselves(passages)
     else:
         rows, reasons = await _facts_read(passages)
+        # Another run may have read a passage again meanwhile, beside others than ours.
+        lost = {row[1] for row in _facts_of_themselves(passages)} - reasons.keys()
+        lost -= {row[1] for row in rows}
+        failed = dict.fromkeys(lost, "it is being read by another run") | failed
     import pandas as pd
 
     names = ["record", "passage", "fact", "problem", "severity", "quote", "quote_dropped"]

@@ -32,8 +32,12 @@ from pydantic import (
 Severity = Literal["low", "medium", "high", "critical"]
 Period = Literal["day", "week", "month", "year"]
 
-_CITATION = re.compile(r"\[\s*([FS][0-9]+(?:\s*(?:[,;–-]|and)\s*[FS][0-9]+)*)\s*\]")
-_LEFT_ALONE = re.compile(r"\s+(?=[.,;:!?])")  # what stood before a citation that was dropped
+_ID = "[FS][0-9]+"
+CITATION = rf"\[\s*{_ID}(?:\s*(?:[,;–-]|and)\s*{_ID})*\s*\]"  # as in [F3], [F3, S4], [F3-F5]
+_CITATION = re.compile(CITATION)
+_WITH_SPACE = re.compile(rf"(\s*)({CITATION})")
+_RANGE = re.compile(r"([FS])([0-9]+)\s*[–-]\s*\1([0-9]+)")
+_MOST_CITED = 100  # ids of one range
 
 
 def _encodable(text: str) -> str:
@@ -172,7 +176,7 @@ class Report(_Frozen):
 
 def cited(text: str) -> set[str]:
     """Ids of the findings and sections that a text cites, as in [F12] or [F3, F4]."""
-    return {each for match in _CITATION.finditer(text) for each in _ids(match)}
+    return {each for match in _CITATION.finditer(text) for each in _ids(match[0])}
 
 
 def keep_citations(text: str, known: Iterable[str]) -> tuple[str, int]:
@@ -181,12 +185,13 @@ def keep_citations(text: str, known: Iterable[str]) -> tuple[str, int]:
 
     def rewrite(match: re.Match[str]) -> str:
         nonlocal dropped
-        kept = [each for each in _ids(match) if each in allowed]
-        dropped += len(_ids(match)) - len(kept)
-        return f"[{', '.join(kept)}]" if kept else ""
+        ids = _ids(match[2])
+        kept = [each for each in ids if each in allowed]
+        dropped += len(ids) - len(kept)
+        return f"{match[1]}[{', '.join(kept)}]" if kept else ""
 
     while not cited(text) <= allowed:  # again, for what a dropped one leaves may be one itself
-        text = _LEFT_ALONE.sub("", _CITATION.sub(rewrite, text))
+        text = _WITH_SPACE.sub(rewrite, text)
     return text, dropped
 
 
@@ -194,7 +199,7 @@ def split_citations(text: str) -> list[tuple[str, list[str]]]:
     """A text in pieces: (plain words, ids cited right after them); ``"a [F1] b"`` gives two."""
     pieces, end = [], 0
     for match in _CITATION.finditer(text):
-        pieces.append((text[end : match.start()], _ids(match)))
+        pieces.append((text[end : match.start()], _ids(match[0])))
         end = match.end()
     return [*pieces, (text[end:], [])]
 
@@ -208,8 +213,16 @@ def evidence(report: Report, node: str) -> tuple[str, ...]:
     return tuple(ticket for ticket in report.tickets if ticket in found)
 
 
-def _ids(match: re.Match[str]) -> list[str]:
-    return re.findall(r"[FS][0-9]+", match[1])
+def _ids(citation: str) -> list[str]:
+    return re.findall(_ID, _RANGE.sub(_listed, citation))
+
+
+def _listed(span: re.Match[str]) -> str:
+    """A range of ids as a list."""
+    first, last = int(span[2]), int(span[3])
+    if not first < last <= first + _MOST_CITED:
+        return f"{span[1]}{first}, {span[1]}{last}"
+    return ", ".join(f"{span[1]}{number}" for number in range(first, last + 1))
 
 
 def _evidence(sections: Iterable[Section], findings: Iterable[Finding]) -> dict[str, set[str]]:

@@ -4,10 +4,11 @@ Files decide in development; where PATTERNS_PROMPT_LABEL is set, a label does. A
 whole, so the one that a label names can be served when the files have gone on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,35 +41,36 @@ async def labelled_prompts() -> Mapping[str, Prompt] | None:
     label = get_settings().prompt_label
     if label is None:
         return None
-    rows = await fetch("labelled_versions", {"label": label})
-    return {row["name"]: _restore(row["name"], row) for row in rows}
+    return _Labelled(await fetch("labelled_versions", {"label": label}))
 
 
 async def find_version(name: str, reference: str) -> Prompt:
     """The version of a prompt that a label, or the beginning of a version, names.
 
-    Raises InputError when there is none, or several.
+    Raises InputError when there is none, or several, or when it cannot be made again.
     """
-    rows = await fetch("find_versions", {"name": name, "reference": reference})
-    if len(rows) == 1:
-        return _restore(name, rows[0])
-    found = ", ".join(row["version"][:12] for row in rows) or "none is kept"
-    raise InputError(f"{reference!r} names no one version of the prompt {name}: {found}.")
+    rows = await _versions(name, reference)
+    if not rows:
+        raise InputError(f"No version of the prompt {name} is kept as {reference!r}.")
+    return _only(name, reference, rows)
 
 
 async def earlier_version(name: str, reference: str) -> Prompt:
-    """A version of a prompt by its label, by the beginning of its hash, or by a Git revision.
+    """A version by its label or the beginning of its hash, else the file's at a Git revision, which
+    fills the reply schema of today.
 
     Raises InputError when it is none of them.
     """
+    if rows := await _versions(name, reference):
+        return _only(name, reference, rows)
+    folder = Path(str(files("tasks.prompts")))
     try:
-        return await find_version(name, reference)
-    except InputError as unknown:
-        folder = Path(str(files("tasks.prompts")))
-        try:
-            source = file_at(reference, folder / f"{name}.md")
-        except InputError as error:
-            raise InputError(f"{unknown} Nor is it a Git revision: {error}") from None
+        source = file_at(reference, folder / f"{name}.md")
+    except InputError as error:
+        raise InputError(
+            f"No version of the prompt {name} is kept as {reference!r}. Nor is it a Git revision: "
+            f"{error}"
+        ) from None
     parts = folder / "parts"
     return parse_prompt(
         name, source, lambda part: file_at(reference, parts / f"{part}.md").strip() + "\n"
@@ -81,28 +83,33 @@ async def keep_version(prompt: Prompt) -> None:
 
 
 async def promote(prompt: Prompt, label: str, who: str, cases: int) -> Move:
-    """Make a label name this version, of which so many cases have passed."""
+    """Make a label name this version, of which so many cases have passed. A label that names it
+    already does not move: what it named before stays the way back."""
     async with transaction() as connection:
         await connection.execute(queries()["keep_prompt_version"], _row(prompt))
-        before = await _labelled(connection, prompt.name, label)
-        return await _move(connection, prompt.name, label, before, prompt.version, who, cases=cases)
+        moves = await _locked_history(connection, prompt.name, label)
+        if moves and moves[-1].to_version == prompt.version:
+            return moves[-1]
+        return await _move(connection, prompt.name, label, moves, prompt.version, who, cases=cases)
 
 
 async def roll_back(name: str, label: str, who: str) -> Move:
     """Make a label name the version again that it named before the present one was promoted.
 
-    Raises InputError when there is none.
+    Raises InputError when there is none, or when it cannot be made again.
     """
     async with transaction() as connection:
-        now = await _labelled(connection, name, label)
-        place = {"name": name, "label": label, "version": now}
-        cursor = await connection.execute(queries()["version_before"], place)
-        earlier = await cursor.fetchone()
-        if now is None or earlier is None or earlier["from_version"] is None:
-            raise InputError(
-                f"{label} named no version of the prompt {name} before the present one."
-            )
-        return await _move(connection, name, label, now, earlier["from_version"], who)
+        moves = await _locked_history(connection, name, label)
+        named: list[str] = []
+        for move in moves:
+            if move.rollback:
+                named.pop()
+            else:
+                named.append(move.to_version)
+        if len(named) < 2:
+            raise InputError(f"{label} named no version of the prompt {name} before this one.")
+        await find_version(name, named[-2])
+        return await _move(connection, name, label, moves, named[-2], who)
 
 
 async def history(name: str) -> list[Move]:
@@ -110,19 +117,19 @@ async def history(name: str) -> list[Move]:
     return [Move(**row) for row in await fetch("label_history", {"name": name})]
 
 
-async def _labelled(connection: Connection, name: str, label: str) -> str | None:
-    """The version that a label names, which nobody else moves before this transaction ends."""
-    place = {"name": name, "label": label}
-    await connection.execute(queries()["lock_label"], place)
-    row = await (await connection.execute(queries()["label_version"], place)).fetchone()
-    return row["version"] if row else None
+async def _locked_history(connection: Connection, name: str, label: str) -> list[Move]:
+    """The moves of a label, which nobody else moves before this transaction ends."""
+    await connection.execute(queries()["lock_label"], {"name": name, "label": label})
+    cursor = await connection.execute(queries()["label_history"], {"name": name})
+    moves = [Move.model_validate(row) for row in await cursor.fetchall()]
+    return [move for move in moves if move.label == label]
 
 
 async def _move(
     connection: Connection,
     name: str,
     label: str,
-    before: str | None,
+    moves: list[Move],
     version: str,
     who: str,
     cases: int | None = None,
@@ -130,7 +137,7 @@ async def _move(
     row = {
         "name": name,
         "label": label,
-        "from_version": before,
+        "from_version": moves[-1].to_version if moves else None,
         "version": version,
         "rollback": cases is None,
         "cases": cases or 0,
@@ -139,6 +146,34 @@ async def _move(
     await connection.execute(queries()["move_label"], row)
     moved = await (await connection.execute(queries()["note_move"], row)).fetchone()
     return Move.model_validate(moved)
+
+
+class _Labelled(Mapping[str, Prompt]):
+    """Labelled versions by prompt, each made when it is asked for: one that cannot be made any more
+    stops nobody who does not use it."""
+
+    def __init__(self, rows: Iterable[Mapping[str, object]]) -> None:
+        self._rows = {str(row["name"]): row for row in rows}
+
+    def __getitem__(self, name: str) -> Prompt:
+        return _restore(name, self._rows[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+async def _versions(name: str, reference: str) -> list[dict[str, Any]]:
+    return await fetch("find_versions", {"name": name, "reference": reference})
+
+
+def _only(name: str, reference: str, rows: Sequence[Mapping[str, object]]) -> Prompt:
+    if len(rows) > 1:
+        found = ", ".join(str(row["version"])[:12] for row in rows)
+        raise InputError(f"{reference!r} names several versions of the prompt {name}: {found}.")
+    return _restore(name, rows[0])
 
 
 def _row(prompt: Prompt) -> dict[str, object]:
@@ -155,7 +190,7 @@ def _restore(name: str, row: Mapping[str, object]) -> Prompt:
     if version not in _restored:
         if not isinstance(source, dict):
             raise InputError(
-                f"The version {version[:12]} of the prompt {name} was kept without it."
+                f"The version {version[:12]} of the prompt {name} was kept without its source."
             )
         prompt = parse_prompt(name, source["file"], source["parts"].__getitem__)
         if prompt.version != version:

@@ -2,7 +2,7 @@
 before they write; lengths are bounded, so that no reply runs away."""
 
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
@@ -70,8 +70,18 @@ class TicketLabel(_Reply):
     summary: Annotated[str, cut(160), Field(min_length=3, max_length=160)]
 
 
+_BY_LABEL = "Facts"
+
+
 @cache
 def facts_by_label(labels: tuple[str, ...]) -> type[BaseModel]:
     """A reply with one required fact for each label: no passage is forgotten, none invented."""
     fields = dict.fromkeys(labels, (PassageFact, ...))
-    return create_model("Facts", __base__=_Reply, **fields)  # type: ignore[call-overload,no-any-return]
+    return create_model(_BY_LABEL, __base__=_Reply, **fields)  # type: ignore[call-overload,no-any-return]
+
+
+def like(schema: dict[str, Any] | None) -> type[BaseModel] | None:
+    """The model of facts by label that a kept schema was made from; None for any other schema."""
+    if schema is None or schema["title"] != _BY_LABEL:
+        return None
+    return facts_by_label(tuple(schema["properties"]))

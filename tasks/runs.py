@@ -15,7 +15,7 @@ from prefect.runtime import flow_run as runtime
 from infra.budget import Budget, current_run
 from infra.errors import PatternsError
 from tasks.prompt_labels import labelled_prompts
-from tasks.prompts import labelled
+from tasks.prompts import labelled, load_prompt
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -23,24 +23,32 @@ V = TypeVar("V")
 
 
 @asynccontextmanager
-async def charged(budget: Budget | None = None) -> AsyncIterator[Budget]:
-    """Model calls made inside are the current flow run's, and count against its budget; and its
-    prompts stay the versions that are in use now.
+async def charged(
+    budget: Budget | None = None, prompts: Iterable[str] = ()
+) -> AsyncIterator[Budget]:
+    """Model calls made inside are the current flow run's, and count against its budget; prompts
+    stay the versions that are in use now. One of ``prompts`` that is not in use is an InputError.
 
     A flow that is called by another one spends its caller's budget, on its caller's versions.
     """
     run, context = current_run.get(), FlowRunContext.get()
     flow_run = context.flow_run.id if context and context.flow_run else None
     flow = context.flow.name if context and context.flow else None
-    if run.root_run is None and flow_run:
-        run = replace(run, root_run=UUID(runtime.root_flow_run_id), budget=budget or Budget())
+    if run.root_run is None:
+        root = UUID(runtime.root_flow_run_id) if flow_run else None
+        run = replace(run, root_run=root, budget=budget or Budget())
+    versions = labelled.get()
+    if versions is None:
+        versions = await labelled_prompts()
+    in_use = labelled.set(versions)
     token = current_run.set(replace(run, flow_run=flow_run, flow=flow))
-    versions = labelled.set(labelled.get() or await labelled_prompts())
     try:
+        for name in prompts:
+            load_prompt(name)
         yield run.budget
     finally:
-        labelled.reset(versions)
         current_run.reset(token)
+        labelled.reset(in_use)
 
 
 @contextmanager

@@ -50,7 +50,10 @@ class SummaryRequest(BaseModel):
     refit: bool = Field(False, description="Find the themes anew, not those of the last run.")
     max_cost: float | None = Field(None, gt=0, description="Most USD that the run may cost.")
     max_failed_share: float = Field(
-        0.0, ge=0, le=1, description="Share of passages and nodes that may fail for good."
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the work that may fail for good: passages, nodes, groups.",
     )
     out: Path | None = Field(None, description="Folder of the report. Empty: in PATTERNS_HOME.")
 
@@ -58,6 +61,11 @@ class SummaryRequest(BaseModel):
     def way(self) -> Strategy:
         """The strategy that is used."""
         return self.strategy or default_strategy()
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Names of the prompts that it may take."""
+        return prompts_of(self.way, self.columns.group_by)
 
     def budget(self) -> Budget:
         """What the run may use."""
@@ -69,6 +77,13 @@ class SummaryRequest(BaseModel):
             return self.out.expanduser().absolute()
         short = re.sub(r"\W+", "-", Path(name).name.lower()).strip("-")[:60] or "report"
         return get_settings().home / "reports" / f"{short}-{started:%Y%m%d-%H%M%S-%f}"
+
+
+def prompts_of(strategy: Strategy, group_by: str | None) -> tuple[str, ...]:
+    """Names of the prompts that a summary may take."""
+    read = ("extract_facts",) if strategy == "read" else ()
+    groups = ("describe_group",) if group_by else ()
+    return (*read, "compare_themes", "word_theme", "word_area", *groups, "synthesize")
 
 
 class Plan(BaseModel):
@@ -132,12 +147,14 @@ def expected_themes(facts: int) -> int:
 
 
 def require_whole(report: Report, passages: int, max_failed_share: float) -> None:
-    """Raise WorkIncomplete when more of the passages and nodes failed than is allowed."""
+    """Raise WorkIncomplete when more failed than is allowed, of all that was asked: passages, the
+    words of nodes, comparisons of themes, sentences of groups, the synthesis."""
+    asked = passages + 2 * report.figures.nodes + len(report.groups) + 1
     lost = report.lost
-    if len(lost) / (passages + report.figures.nodes + 1) > max_failed_share:
+    if len(lost) / asked > max_failed_share:
         named = "; ".join(lost[:_SHOWN]) + (" …" if len(lost) > _SHOWN else "")
         raise WorkIncomplete(
-            f"{len(lost)} passages or nodes failed for good ({named}). The report is written all "
+            f"{len(lost)} pieces of work failed for good ({named}). The report is written all "
             f"the same, and names the tickets: {report.figures.report}. Run it again to try them "
             "again, or allow a share with --max-failed-share."
         )

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from infra.errors import ContextOverflow, ModelRefused, ReplyMalformed, ReplyTruncated
 from tasks.asking import ask
+from tasks.findings import CITATION
 from tasks.progress import Progress
 from tasks.replies import Severity
 from tasks.runs import is_transient, together
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 UNUSABLE = (ContextOverflow, ModelRefused, ReplyMalformed, ReplyTruncated)
 # A mark at the end of a word, with the quotes, brackets and citations that belong before the next.
 _SENTENCE_END = re.compile(
-    r"""(?:[.!?…]["'”’»)]*(?:\s*\[[FS0-9,\s]+\])*(?=\s|$)|[。！？]["'”’」』）]*)"""
+    rf"""(?:[.!?…]["'”’»)]*(?:\s*{CITATION})*(?=\s|$)|[。！？]["'”’」』）]*)"""
 )
 _SHOWN = 280  # characters of a fact in a prompt: the rest seldom says what the problem is
 

@@ -282,6 +282,7 @@ async def test_a_killed_holder_loses_its_place_when_the_lease_ends(
             "version": "v",
             "request": psycopg.types.json.Jsonb({}),
             "sources": [],
+            "inputs": None,
             "holder": uuid4(),
             "lease": 1.0,
         },

@@ -256,7 +256,7 @@ async def test_a_group_that_cannot_be_described_is_still_counted(
     report = await report_of(corpus, facts, tree, words)
     told = [(group.group, group.tickets, group.text) for group in report.groups]
     assert told == [("app", 1, ""), ("none", 1, ""), ("web", 1, "They log in.")]
-    assert report.lost == ("group app: ModelRefused",)
+    assert report.lost == ("sentence of group 1: ModelRefused",)
     assert len(endpoint.calls) == 2
     endpoint.answer = lambda body, n: Fault(503)
     with pytest.raises(ModelUnavailable):

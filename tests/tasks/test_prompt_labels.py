@@ -47,13 +47,13 @@ async def test_a_version_that_is_kept_is_the_same_prompt_when_the_file_has_gone_
 
 
 async def test_a_reference_that_names_none_or_several_is_refused() -> None:
-    with pytest.raises(InputError, match="none is kept"):
+    with pytest.raises(InputError, match="is kept as 'production'"):
         await find_version(NAME, "production")
     for words in ("One.", "Two."):
         await keep_version(edited(words))
-    with pytest.raises(InputError, match="names no one version"):
+    with pytest.raises(InputError, match="names several versions"):
         await find_version(NAME, "")
-    with pytest.raises(InputError, match=r"'v1' names no one version.* Nor is it a Git revision"):
+    with pytest.raises(InputError, match=r"is kept as 'v1'\. Nor is it a Git revision"):
         await earlier_version(NAME, "v1")
 
 
@@ -91,6 +91,63 @@ async def test_there_is_no_way_back_behind_the_first_version() -> None:
     await roll_back(NAME, "production", "ann")
     with pytest.raises(InputError, match="no version"):
         await roll_back(NAME, "production", "ann")
+
+
+async def test_a_version_that_is_promoted_twice_leaves_the_way_back() -> None:
+    first, second = edited("One."), edited("Two.")
+    for version in (first, second, second):
+        await promote(version, "production", "ann", 1)
+    assert (await roll_back(NAME, "production", "ann")).to_version == first.version
+
+
+async def test_the_way_back_never_turns() -> None:
+    first, second = edited("One."), edited("Two.")
+    for version in (first, second, first):
+        await promote(version, "production", "ann", 1)
+    gone = [(await roll_back(NAME, "production", "ann")).to_version for _ in range(2)]
+    assert gone == [second.version, first.version]
+    with pytest.raises(InputError, match="no version"):
+        await roll_back(NAME, "production", "ann")
+
+
+async def unusable(version: str, database: str) -> None:
+    """As if its reply schema had changed since."""
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "update patterns.prompt_versions set source = jsonb_set(source, '{file}', to_jsonb("
+            "replace(source ->> 'file', 'max_tokens: ', 'max_tokens: 1'))) where version = %s",
+            [version],
+        )
+
+
+async def test_a_label_never_goes_back_to_what_cannot_be_served(database: str) -> None:
+    gone = edited("Of an old program.")
+    await promote(gone, "production", "ann", 1)
+    await promote(edited("Two."), "production", "ann", 1)
+    await unusable(gone.version, database)
+    with pytest.raises(InputError, match="another reply schema"):
+        await roll_back(NAME, "production", "ann")
+
+
+@pytest.mark.usefixtures("production")
+async def test_a_version_that_cannot_be_served_stops_nobody_who_does_not_use_it(
+    database: str,
+) -> None:
+    gone = edited("Of an older program.")
+    await promote(gone, "production", "ann", 1)
+    await promote(file_prompt("synthesize"), "production", "ann", 1)
+    await unusable(gone.version, database)
+    async with charged():
+        assert load_prompt("synthesize") == file_prompt("synthesize")
+        with pytest.raises(InputError, match="another reply schema"):
+            load_prompt(NAME)
+
+
+@pytest.mark.usefixtures("production")
+async def test_a_run_that_needs_a_prompt_without_the_label_does_not_begin() -> None:
+    with pytest.raises(InputError, match="promote classify_ticket"):
+        async with charged(prompts=[NAME]):
+            pytest.fail("it began")
 
 
 async def test_of_moves_at_once_each_starts_where_the_one_before_ended() -> None:

@@ -107,3 +107,14 @@ left join lateral (
 ) as paid on l.served_by <> 'model'
 where l.at >= coalesce(%(since)s, '-infinity'::timestamptz)
 group by 1 order by 1;
+
+-- name: calls_to_replay
+-- The answered calls of a ledger row, or of all rows of a run, each once.
+select * from (
+    select distinct on (l.call_key) l.id as row, l.prompt, l.version, l.model, c.inputs,
+           c.request -> 'schema' as schema,
+           (c.request ->> 'attempt')::int as attempt, c.reply ->> 'text' as reply, c.sources
+    from patterns.ledger as l join patterns.calls as c on c.key = l.call_key
+    where (l.id = %(row)s or l.root_run = %(run)s) and l.error is null and c.reply is not null
+    order by l.call_key, l.id
+) as found order by row;

@@ -23,9 +23,6 @@ order by v.first_used_at;
 -- name: lock_label
 select pg_advisory_xact_lock(hashtextextended(%(name)s || ' ' || %(label)s, 0));
 
--- name: label_version
-select version from patterns.prompt_labels where name = %(name)s and label = %(label)s;
-
 -- name: move_label
 insert into patterns.prompt_labels (name, label, version)
 values (%(name)s, %(label)s, %(version)s)
@@ -35,12 +32,6 @@ on conflict (name, label) do update set version = excluded.version;
 insert into patterns.label_moves (name, label, from_version, to_version, rollback, cases, moved_by)
 values (%(name)s, %(label)s, %(from_version)s, %(version)s, %(rollback)s, %(cases)s, %(moved_by)s)
 returning label, from_version, to_version, rollback, cases, moved_by, moved_at;
-
--- name: version_before
--- What the label named before its version was promoted.
-select from_version from patterns.label_moves
-where name = %(name)s and label = %(label)s and to_version = %(version)s and not rollback
-order by id desc limit 1;
 
 -- name: label_history
 select label, from_version, to_version, rollback, cases, moved_by, moved_at

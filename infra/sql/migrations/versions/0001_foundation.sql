@@ -107,7 +107,6 @@ create table patterns.facts (
     extractor text not null,                -- strategy, prompt version and model
     facts jsonb not null,                   -- [{problem, severity, quote}]
     reason text,                            -- why there is none
-    borrowed_from bytea[] not null,         -- passages beside it whose words the facts have
     made_at timestamptz not null default now(),
     primary key (passage_sha256, extractor)
 );

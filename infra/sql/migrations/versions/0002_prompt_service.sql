@@ -25,6 +25,11 @@ create table patterns.label_moves (
 );
 create index label_moves_of on patterns.label_moves (name, label, id);
 
+-- Whose words the facts have is not known of those that were read before.
+truncate patterns.facts;
+alter table patterns.facts
+    add column borrowed_from bytea[] not null;   -- passages beside it whose words the facts have
+
 alter table patterns.calls
     add column inputs jsonb;                -- of the prompt, where it was asked by name
 

@@ -1,0 +1,237 @@
+"""`patterns serve`: the prompt service over HTTP, its own way and as an OpenAI-compatible model.
+
+    POST /v1/prompts/{name}         {"inputs": {…}} → what `patterns prompt --json` prints
+    POST /v1/chat/completions       the prompt's name as the model: any OpenAI client is a client
+    GET  /v1/models                 the prompts
+    GET  /health, /openapi.json
+
+Plain functions, never a flow run for each request. On loopback unless told otherwise; every path
+under ``/v1`` wants the bearer token. Streaming, keys with budgets and the like are for a gateway.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infra.errors import (
+    ContextOverflow,
+    DatabaseUnavailable,
+    InputError,
+    ModelError,
+    ModelRateLimited,
+    ModelUnavailable,
+    PatternsError,
+)
+from infra.llm import close_door
+from tasks.answers import Answer, PromptRequest, answer_of
+from tasks.asking import ask
+from tasks.prompts import Prompt, load_prompt, prompt_names
+from tasks.runs import charged
+
+MOST_BYTES = 1_000_000  # of a request's body
+
+
+class Question(BaseModel):
+    """The inputs of a prompt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: dict[str, str] = Field(default_factory=dict)
+
+
+class ChatMessage(BaseModel):
+    """One message; of several parts only text is taken."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        """The text of all parts."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(str(part.get("text", "")) for part in self.content)
+
+
+class Chat(BaseModel):
+    """A request of OpenAI's chat completions. What a prompt decides by itself, the temperature for
+    one, may be there and is not read."""
+
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    n: int = Field(1, ge=1, le=1)
+
+
+def create_app(token: str) -> FastAPI:
+    """The service, which lets in whoever has the token."""
+    # Without the pages of documentation, whose scripts a browser would fetch from elsewhere.
+    app = FastAPI(title="LLM Pattern Flows", lifespan=_until_closed, docs_url=None, redoc_url=None)
+    guarded = [Depends(_holder_of(token))]
+    app.add_middleware(_SmallBodies)
+    app.add_exception_handler(PatternsError, _refusal)
+    app.add_exception_handler(HTTPException, _http_refusal)
+    app.add_exception_handler(RequestValidationError, _unfit)
+    app.get("/health")(_health)
+    app.get("/v1/models", dependencies=guarded)(_models)
+    app.post("/v1/prompts/{name}", dependencies=guarded)(_answer)
+    app.post("/v1/chat/completions", dependencies=guarded)(_complete)
+    return app
+
+
+async def _health() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+async def _models() -> dict[str, Any]:
+    """The prompts, as OpenAI lists models."""
+    fixed = {"object": "model", "created": 0, "owned_by": "patterns"}
+    return {"object": "list", "data": [{"id": name, **fixed} for name in prompt_names()]}
+
+
+async def _answer(name: str, question: Question) -> Answer:
+    """The reply to a prompt."""
+    return await _answered(name, question.inputs)
+
+
+async def _complete(chat: Chat) -> dict[str, Any]:
+    """The reply to the prompt that is named as the model: the last user message is its input, or a
+    JSON object of its inputs where it has several."""
+    if chat.stream:
+        raise InputError("Replies are not streamed: they are checked as a whole first.")
+    asked = [message.text for message in chat.messages if message.role == "user"]
+    if not asked:
+        raise InputError("There is no user message.")
+    answer = await _answered(chat.model, asked[-1])
+    message = {"role": "assistant", "content": answer.reply}
+    used, made = answer.prompt_tokens, answer.completion_tokens
+    return {
+        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": chat.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {
+            "prompt_tokens": used,
+            "completion_tokens": made,
+            "total_tokens": used + made,
+        },
+        "patterns": answer.model_dump(include={"version", "served_by", "cost_usd", "latency_ms"}),
+    }
+
+
+async def _answered(name: str, given: dict[str, str] | str) -> Answer:
+    if name not in prompt_names():
+        raise HTTPException(404, f"There is no prompt {name!r}; GET /v1/models lists them.")
+    async with charged():
+        inputs = given if isinstance(given, dict) else _inputs(load_prompt(name), given)
+        return answer_of(PromptRequest(prompt=name, inputs=inputs), await ask(name, inputs))
+
+
+def _inputs(prompt: Prompt, text: str) -> dict[str, str]:
+    """The inputs of a prompt from the text of one message."""
+    if len(prompt.inputs) == 1:
+        return {prompt.inputs[0]: text}
+    try:
+        told = json.loads(text)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
+        wanted = ", ".join(prompt.inputs)
+        raise InputError(f"The user message must be a JSON object of texts: {wanted}.")
+    return told
+
+
+def _holder_of(token: str) -> Any:
+    bearer = HTTPBearer(auto_error=False)
+
+    async def check(
+        shown: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    ) -> None:
+        if shown is None or not secrets.compare_digest(shown.credentials.encode(), token.encode()):
+            raise HTTPException(401, "Wrong or missing token.", {"WWW-Authenticate": "Bearer"})
+
+    return check
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    """An error of ours in OpenAI's form, with the status that fits."""
+    status, headers = 500, dict[str, str]()
+    match error:
+        case ModelRateLimited():
+            status, headers = 429, {"Retry-After": str(round(error.retry_after or 1))}
+        case ModelUnavailable() | DatabaseUnavailable():
+            status = 503
+        case InputError() | ContextOverflow():
+            status = 422
+        case ModelError():
+            status = 502
+    return _error(status, str(error), type(error).__name__, headers)
+
+
+async def _http_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, str(error.detail), "Refused", error.headers)
+
+
+async def _unfit(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()]
+    return _error(422, "; ".join(faults), "Unfit")
+
+
+def _error(
+    status: int, message: str, kind: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """An error as OpenAI's clients read it."""
+    content = {"error": {"message": message, "type": kind, "code": None}}
+    return JSONResponse(content, status, headers)
+
+
+class _SmallBodies:
+    """Refuses a body that is too large before it is in memory."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        body, more = bytearray(), not told.isdigit() or int(told) <= MOST_BYTES
+        refused = not more
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > MOST_BYTES:
+                refused, more = True, False
+        if refused:
+            refusal = _error(413, f"A request may have {MOST_BYTES:,} bytes.", "TooLarge")
+            await refusal(scope, receive, send)
+            return
+        whole = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
+
+        async def replayed() -> Message:
+            return next(whole, None) or await receive()
+
+        await self._app(scope, replayed, send)
+
+
+@asynccontextmanager
+async def _until_closed(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await close_door()

@@ -207,7 +207,7 @@ def _built(
     if key:
         options["api_key"] = key
     if max_tokens:
-        options["max_tokens"] = max_tokens
+        options["num_predict" if provider == "ollama" else "max_tokens"] = max_tokens
     try:
         chat: BaseChatModel = init_chat_model(name, model_provider=provider, **options)
         return chat

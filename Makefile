@@ -13,6 +13,7 @@ help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv, with `patterns` in it
+	@echo 'source $(BIN)/activate   # then: patterns doctor'
 
 demo: setup ## Summarize the sample tickets and print where the report is
 	$(BIN)/patterns setup

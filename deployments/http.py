@@ -186,7 +186,9 @@ async def _http_refusal(request: Request, error: Exception) -> Response:
 
 async def _unfit(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()]
+    if "json" not in request.headers.get("Content-Type", ""):
+        return _error(422, "Send JSON, with the header Content-Type: application/json.", "Unfit")
+    faults = [f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()]
     return _error(422, "; ".join(faults), "Unfit")
 
 

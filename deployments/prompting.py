@@ -174,9 +174,11 @@ def diff(
 
     before, now = run_async(run())
     pairs = list(zip(before, now, strict=True))
+    if before[0].version == now[0].version:
+        tell(f"Nothing differs: {earlier} and the file are both {now[0].version[:12]}.")
     lines = [
-        f"case {old.case}\n  {_mark(old)} {old.version[:12]}  {old.reply}\n"
-        f"  {_mark(new)} {new.version[:12]}  {new.reply}"
+        f"case {old.case}\n  {_mark(old)} {earlier}: {old.reply}\n"
+        f"  {_mark(new)} the file: {new.reply}"
         for old, new in pairs
     ]
     result = {"prompt": name, "from": before[0].version, "to": now[0].version}
@@ -245,8 +247,8 @@ def promote(
         return results, await prompt_labels.promote(prompt, label, who, len(results))
 
     results, move = run_async(run())
+    tell(_case_lines(results))
     if move is None:
-        tell(_case_lines(results))
         raise InputError(
             f"The label {label} of {name} stays where it was: "
             f"{sum(not result.passed for result in results)} of {len(results)} cases do not pass."

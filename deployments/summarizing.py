@@ -128,9 +128,11 @@ def remove(
         show({"corpus": name, "removed": "all"}, f"corpus:{name} is removed.", as_json=as_json)
         return
     gone = run_async(remove_records(name, ids))
-    show(
-        {"corpus": name, "removed": gone}, f"Removed: {', '.join(gone) or 'none'}", as_json=as_json
-    )
+    missing = [id_ for id_ in dict.fromkeys(ids) if id_ not in gone]
+    words = f"Removed: {', '.join(gone) or 'none'}"
+    words += f". Not there: {', '.join(missing)}" if missing else ""
+    show({"corpus": name, "removed": gone, "missing": missing}, words, as_json=as_json)
+    raise typer.Exit(1 if missing else 0)
 
 
 def _absolute(source: str) -> str:

@@ -67,9 +67,9 @@ def test_a_corpus_is_kept_listed_and_removed(terminal: Terminal, tmp_path: Path)
     few = tmp_path / "few.csv"
     few.write_text("id,text\nT1,Export hangs.\nT2,Login fails.\n")
     assert terminal.result("corpus", "add", str(few), "few")["added"] == 2
-    assert terminal.result("corpus", "remove", "few", "--id", "T1", "--id", "T9")["removed"] == [
-        "T1"
-    ]
+    done = terminal.patterns("corpus", "remove", "few", "--id", "T1", "--id", "T9", "--json")
+    assert (done.returncode, json.loads(done.stdout)["removed"]) == (1, ["T1"])
+    assert json.loads(done.stdout)["missing"] == ["T9"]
     assert [kept["records"] for kept in terminal.result("corpus", "list")["corpora"]] == [1]
     terminal.result("corpus", "remove", "few")
     assert terminal.result("corpus", "list")["corpora"] == []

@@ -54,6 +54,16 @@ async def test_a_prompt_answers_as_it_does_at_the_terminal(client: httpx.AsyncCl
     assert (again["reply"], again["served_by"]) == (first["reply"], "exact")
 
 
+async def test_a_body_that_is_not_called_json_is_refused_with_what_to_send(
+    client: httpx.AsyncClient,
+) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # as curl -d sends it
+    body = json.dumps(TICKET)
+    refused = await client.post(f"/v1/prompts/{NAME}", content=body, headers=headers)
+    assert refused.status_code == 422
+    assert "Content-Type: application/json" in refused.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("path", ["/v1/models", f"/v1/prompts/{NAME}", "/v1/chat/completions"])
 @pytest.mark.parametrize("authorization", ["", "Bearer wrong", f"Basic {TOKEN}", "Bearer ünicode"])
 async def test_nobody_without_the_token_is_let_in(

@@ -22,7 +22,8 @@ PREFECT_API_URL = "http://prefect.example.org/api"
 
 
 @pytest.fixture(autouse=True)
-def _no_prefect_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _nothing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)  # the session's own server
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
 
 

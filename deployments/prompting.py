@@ -267,6 +267,17 @@ def rollback(
     show({"prompt": name, **move.model_dump(mode="json")}, _move_line(name, move), as_json=as_json)
 
 
+@prompts.command("history")
+def history(name: str, as_json: AsJson = False) -> None:
+    """Every move of a prompt's labels, the newest last: who, when, from where to where."""
+    from tasks import prompt_labels
+
+    moves = run_async(prompt_labels.history(name))
+    lines = [f"{move.moved_at:%Y-%m-%d %H:%M} {_move_line(name, move)}" for move in moves]
+    result = {"prompt": name, "moves": [move.model_dump(mode="json") for move in moves]}
+    show(result, "\n".join(lines) or "No label was moved yet.", as_json=as_json)
+
+
 def _user() -> str:
     try:
         return getpass.getuser()

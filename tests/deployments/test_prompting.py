@@ -77,6 +77,11 @@ def test_a_label_moves_when_the_cases_pass_and_back(patterns: Command) -> None:
     )
     back = json.loads(patterns("prompts", "rollback", NAME, "--json").out)
     assert (back["to_version"], back["rollback"]) == (earlier().version, True)
+    told = json.loads(patterns("prompts", "history", NAME, "--json").out)["moves"]
+    assert [(move["moved_by"], move["rollback"]) for move in told][:2] == [
+        *(("eve", False), ("ann", False)),
+    ]
+    assert told[-1] == {name: back[name] for name in told[-1]}
     refused(patterns("prompts", "rollback", NAME, "--json"), "named no version")
 
 
@@ -85,7 +90,7 @@ def test_a_label_stays_when_a_case_does_not_pass(
 ) -> None:
     endpoint.answer = lambda body, n: label("other")
     refused(patterns("prompts", "promote", NAME, "--json"), "stays where it was")
-    refused(patterns("prompts", "rollback", NAME, "--json"), "named no version")
+    assert json.loads(patterns("prompts", "history", NAME, "--json").out)["moves"] == []
 
 
 @pytest.mark.usefixtures("right")

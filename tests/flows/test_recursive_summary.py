@@ -130,8 +130,17 @@ async def test_a_deleted_ticket_is_in_nothing_that_is_left(
 
 
 @pytest.mark.parametrize(
-    ("strategy", "said"), [("embed", Said('{"title": "Export', "length")), ("read", "nonsense")]
+    "said",
+    [
+        "",
+        "nonsense",
+        "[]",
+        '{"title": 7}',
+        Said('{"title": "Export', "length"),
+        Said("", "refusal"),
+    ],
 )
+@pytest.mark.parametrize("strategy", ["embed", "read"])
 async def test_a_model_that_answers_garbage_loses_no_ticket_and_the_run_fails(
     endpoint: ScriptedEndpoint, tmp_path: Path, strategy: str, said: str | Said
 ) -> None:

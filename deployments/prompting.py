@@ -68,7 +68,7 @@ def serve(
     token = given.get_secret_value() if given else _kept_token(kept)
     whose = "PATTERNS_HTTP_TOKEN" if given else kept
     tell(f"http://{host}:{port}/v1 answers to the bearer token in {whose}. Ctrl-C ends it.")
-    uvicorn.run(create_app(token), host=host, port=port, log_level="warning")
+    uvicorn.run(create_app(token), host=host, port=port, log_level="warning", access_log=False)
 
 
 def _kept_token(file: Path) -> str:

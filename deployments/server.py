@@ -12,6 +12,7 @@ from pathlib import Path
 from infra import prefect_server
 from infra.errors import SettingsError
 from infra.prefect_defaults import DEFAULTS, set_defaults
+from infra.storage import private_directory
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def use_no_server(home: Path) -> None:
     """Keep what Prefect writes when it is imported out of the user's own directory, where its
     settings are ours to choose. Call it before tasks are imported without a run."""
     if find_server(home).ours:
-        os.environ["PREFECT_HOME"] = prefect_server.environment(home, "")["PREFECT_HOME"]
+        place = prefect_server.environment(home, "")["PREFECT_HOME"]
+        os.environ["PREFECT_HOME"] = str(private_directory(Path(place)))
 
 
 def use_server(home: Path) -> Server:

@@ -37,8 +37,16 @@ from infra.errors import (
 )
 from infra.in_flight import CallsInFlight
 from infra.notices import notice, stop_listening
-from infra.postgres import close_pool, fetch
-from infra.providers import Message, RawReply, close_clients, price_of, send, storable
+from infra.postgres import close_pool, fetch, open_pool
+from infra.providers import (
+    Message,
+    RawReply,
+    close_clients,
+    open_clients,
+    price_of,
+    send,
+    storable,
+)
 from infra.slots import HOLDER, LEASE, wait_for_rate
 
 TRIES = 6  # of one request while the endpoint fails
@@ -86,9 +94,9 @@ class Request:
 
     @cached_property
     def key(self) -> bytes:
-        """SHA-256 of the content in canonical JSON."""
-        canonical = json.dumps(self.content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).digest()
+        """SHA-256 of the content in canonical JSON, in which the schema's hash stands for it."""
+        content = {**self.content, "schema": _digest_of(self.fills) if self.fills else None}
+        return hashlib.sha256(_canonical(content)).digest()
 
 
 @dataclass(frozen=True)
@@ -115,21 +123,17 @@ async def complete(request: Request) -> Reply:
     door, started = _door(), time.perf_counter()
     while True:
         async with door.alone(request.key):
-            reply = await _stored(request, started)
-            if reply is None and await _claimed(request):
+            kept = await fetch("use_or_claim_call", _claim(request))
+            if kept and kept[0]["ours"]:
                 async with door.holding(request.key):
                     return await _ask(request, door, started)
-        if reply is not None:
-            return reply
+        if kept:
+            return _stored(request, kept[0], started)
         if await fetch("wait_for_call", {"key": request.key}):
             await notice(request.key.hex(), _POLL)
 
 
-async def _stored(request: Request, started: float) -> Reply | None:
-    rows = await fetch("use_reply", {"key": request.key, **_use(request)})
-    if not rows:
-        return None
-    [row] = rows
+def _stored(request: Request, row: dict[str, Any], started: float) -> Reply:
     try:
         value = _validated(request, row["reply"]["text"])
     except ValidationError as error:
@@ -166,19 +170,17 @@ def _reply(
     )
 
 
-async def _claimed(request: Request) -> bool:
-    params = {
+def _claim(request: Request) -> dict[str, Any]:
+    return {
         "key": request.key,
         "model": request.model,
-        "prompt": request.prompt,
-        "version": request.version,
         "request": Jsonb(request.content),
         "sources": list(request.sources),
         "inputs": _inputs(request),
         "holder": HOLDER,
         "lease": LEASE,
+        **_use(request),
     }
-    return bool(await fetch("claim_call", params))
 
 
 def _inputs(request: Request) -> Jsonb | None:
@@ -309,6 +311,15 @@ def _schema_of(fills: type[BaseModel]) -> dict[str, Any]:
     return fills.model_json_schema()
 
 
+@cache
+def _digest_of(fills: type[BaseModel]) -> str:
+    return hashlib.sha256(_canonical(_schema_of(fills))).hexdigest()
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
 def _use(request: Request) -> dict[str, Any]:
     run = current_run.get()
     return {
@@ -343,6 +354,15 @@ _doors: dict[asyncio.AbstractEventLoop, CallsInFlight] = {}
 
 def _door() -> CallsInFlight:
     return _doors.setdefault(asyncio.get_running_loop(), CallsInFlight())
+
+
+async def open_door() -> None:
+    """Make ready what the first call would wait for: the pool, and the clients of the models.
+
+    Raises what they raise: a missing key, a database that is away.
+    """
+    await open_pool()
+    await open_clients()
 
 
 async def close_door() -> None:

@@ -6,6 +6,7 @@ is started where it is the one in use, and the schema is brought up to date.
 
 import asyncio
 import logging
+import select
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = [
     "close_pool",
     "database_url",
     "fetch",
+    "open_pool",
     "transaction",
 ]
 
@@ -63,6 +65,11 @@ async def fetch(name: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> li
     async with _connection() as connection:
         cursor = await connection.execute(queries()[name], params)
         return await cursor.fetchall() if cursor.description else []
+
+
+async def open_pool() -> None:
+    """Open this loop's pool now, and not with the first statement."""
+    await _pool()
 
 
 async def close_pool() -> None:
@@ -114,10 +121,19 @@ def _unopened(connections: WeakSet[Connection]) -> _Pool:
         min_size=1,
         max_size=get_settings().database_connections,
         configure=configure,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         timeout=30,
         open=False,
     )
+
+
+async def _check(connection: Connection) -> None:
+    """Ask a connection on which something has arrived unasked whether it still lives: so a server
+    says that it ends. To ask each one would be a round trip more for every statement."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 async def _keep(

@@ -4,16 +4,18 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import aiohttp
 import httpx
 
 from infra import local_model
 from infra.errors import (
     ContextOverflow,
+    ModelError,
     ModelRateLimited,
     ModelRefused,
     ModelRejected,
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage
 
-_clients: dict[tuple[Any, ...], "asyncio.Task[tuple[BaseChatModel, httpx.AsyncClient]]"] = {}
+_clients: dict[tuple[Any, ...], "asyncio.Future[BaseChatModel]"] = {}
+_CONNECTION_ERRORS = (aiohttp.ClientError, httpx.HTTPError)
 
 _OVERFLOW = re.compile("maximum context|context (?:length|window|size)|exceed.{0,30}context")
 
@@ -76,7 +79,7 @@ def is_local(model: str) -> bool:
 
 def slots_of(model: str) -> int:
     """Most calls in flight to a model, over all processes."""
-    return get_settings().chat_slots or (local_model.SLOTS if is_local(model) else 64)
+    return get_settings().chat_slots or (local_model.SLOTS if is_local(model) else 128)
 
 
 def context_of(model: str) -> int:
@@ -109,7 +112,7 @@ async def send(
         async with asyncio.timeout(patience):
             if _speaks_openai(model):
                 wanted = _response_format(schema, strict=not _own_endpoint(model)) if schema else {}
-                reply = await chat.bind(max_tokens=max_tokens, **wanted).ainvoke(turns)
+                reply = await chat.ainvoke(turns, max_tokens=max_tokens, **wanted)
                 text = str(reply.text)
             elif schema is None:
                 reply = await chat.ainvoke(turns)
@@ -133,7 +136,14 @@ def _own_endpoint(model: str) -> bool:
 
 def _response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
     named = {"name": schema["title"], "schema": schema, "strict": strict}
-    return {"extra_body": {"response_format": {"type": "json_schema", "json_schema": named}}}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+async def open_clients() -> None:
+    """Make the clients of the roles' models now; an embedded model is started when it is asked."""
+    for model in {model_of(role) for role in get_args(Role)}:
+        if not is_local(model):
+            await _chat_model(model, 1000)
 
 
 async def close_clients() -> None:
@@ -142,7 +152,9 @@ async def close_clients() -> None:
     for key in [key for key in _clients if key[0] is loop]:
         building = _clients.pop(key)
         if building.done() and not building.cancelled() and not building.exception():
-            await building.result()[1].aclose()
+            close = getattr(building.result(), "aclose", None)
+            if close:
+                await close()
 
 
 async def _chat_model(model: str, max_tokens: int) -> "BaseChatModel":
@@ -166,24 +178,14 @@ async def _client(
     patience: float,
     max_tokens: int | None,
 ) -> "BaseChatModel":
-    loop = asyncio.get_running_loop()
-    place = (loop, provider, name, base_url, key, max_tokens)
+    place = (asyncio.get_running_loop(), provider, name, base_url, key, max_tokens)
     building = _clients.get(place)
     if building is None or (building.done() and (building.cancelled() or building.exception())):
-
-        async def build() -> tuple["BaseChatModel", httpx.AsyncClient]:
-            # In a thread: the first import of LangChain takes seconds, and heartbeats must go on.
-            # The environment's proxy is for other machines.
-            here = httpx.URL(base_url or "").host in ("127.0.0.1", "localhost", "::1")
-            limits = httpx.Limits(max_connections=None)
-            http = httpx.AsyncClient(timeout=patience, limits=limits, trust_env=not here)
-            return await asyncio.to_thread(
-                _built, provider, name, base_url, key, patience, max_tokens, http
-            ), http
-
+        # In a thread: the first import of LangChain takes seconds, and heartbeats must go on.
         # Kept while it is made: the many calls of a starting run share one client.
-        _clients[place] = loop.create_task(build())
-    return (await asyncio.shield(_clients[place]))[0]
+        making = asyncio.to_thread(_built, provider, name, base_url, key, patience, max_tokens)
+        building = _clients[place] = asyncio.ensure_future(making)
+    return await asyncio.shield(building)
 
 
 def _built(
@@ -193,24 +195,21 @@ def _built(
     key: str | None,
     timeout: float,
     max_tokens: int | None,
-    http: httpx.AsyncClient,
 ) -> "BaseChatModel":
-    from langchain.chat_models import init_chat_model
-
-    options: dict[str, Any] = {"temperature": 0, "timeout": timeout, "max_retries": 0}
+    options: dict[str, Any] = {
+        **{"temperature": 0, "timeout": timeout, "max_retries": 0},
+        "cache": False,  # this side of the door there is none: LangChain's may be ours
+    }
     if base_url:
         options["base_url"] = base_url
         # An endpoint of one's own often wants no key, but the client insists on one.
         key = key or ("none" if provider == "openai" else None)
-    if provider == "openai":
-        options["http_async_client"] = http
     if key:
         options["api_key"] = key
     if max_tokens:
         options["num_predict" if provider == "ollama" else "max_tokens"] = max_tokens
     try:
-        chat: BaseChatModel = init_chat_model(name, model_provider=provider, **options)
-        return chat
+        return _chat_class(provider)(name, options)
     except ImportError as error:
         raise ModelRejected(
             f"The provider {provider} needs a package: {_first_line(error)} "
@@ -229,55 +228,81 @@ def _built(
         ) from error
 
 
+def _chat_class(provider: str) -> "Callable[[str, dict[str, Any]], BaseChatModel]":
+    if provider == "openai":
+        from infra.openai_compatible import OpenAICompatible
+
+        return lambda name, options: OpenAICompatible(model=name, **options)
+    from langchain.chat_models import init_chat_model
+
+    return lambda name, options: init_chat_model(name, model_provider=provider, **options)
+
+
 @contextmanager
 def _translated(model: str) -> Iterator[None]:
-    from langchain_core import exceptions as vendor
+    from langchain_core.exceptions import ContextOverflowError, ModelError
 
     try:
         yield
-    except vendor.ContextOverflowError as error:
-        raise ContextOverflow(f"{model}: the request is longer than its context.") from error
-    except vendor.ModelRateLimitError as error:
-        raise ModelRateLimited(
-            f"{model} answers 429: {_first_line(error)} Lower PATTERNS_CHAT_SLOTS, or set "
-            "PATTERNS_CHAT_REQUESTS_PER_MINUTE to what the endpoint allows.",
-            _retry_after(error),
-        ) from error
-    except vendor.ModelInvalidRequestError as error:
-        code, said = getattr(error, "code", None), str(error).lower()
-        if code in ("content_filter", "content_policy_violation", "invalid_prompt"):
-            raise ModelRefused(f"{model} declined to answer: {_first_line(error)}") from error
-        if code == "context_length_exceeded" or _OVERFLOW.search(said):
-            raise ContextOverflow(f"{model}: the request is longer than its context.") from error
-        raise ModelRejected(f"{model} refuses the request: {_first_line(error)}") from error
-    except (vendor.ModelAuthenticationError, vendor.ModelPermissionDeniedError) as error:
-        raise ModelRejected(
-            f"{model} refuses the key: {_first_line(error)} Check PATTERNS_CHAT_API_KEY."
-        ) from error
-    except vendor.ModelNotFoundError as error:
-        raise ModelRejected(
-            f"The endpoint does not know {model}: {_first_line(error)} Check PATTERNS_CHAT_MODEL "
-            "and PATTERNS_CHAT_BASE_URL."
-        ) from error
-    except vendor.ModelError as error:
-        raise ModelUnavailable(
-            f"{model} does not answer: {_first_line(error)} See `patterns doctor`; "
-            "PATTERNS_CHAT_BASE_URL names the endpoint."
-        ) from error
     except TimeoutError as error:
         raise ModelUnavailable(
             f"{model} has not answered in time: PATTERNS_CHAT_TIMEOUT says how long to wait."
         ) from error
+    except ContextOverflowError as error:
+        raise ContextOverflow(f"{model}: the request is longer than its context.") from error
     except Exception as error:
-        # Bodies that are no JSON, and providers that have not adopted LangChain's error classes.
-        status = getattr(error, "status_code", None)
-        if status is None and not isinstance(error, (ValueError, OSError, httpx.HTTPError)):
+        status = _status_of(error)
+        if status is not None:
+            raise _refused(model, status, error) from error
+        # Also bodies that are no JSON.
+        if not isinstance(error, (ModelError, ValueError, OSError, *_CONNECTION_ERRORS)):
             raise
-        if status == 429:
-            raise ModelRateLimited(f"{model} answers 429.", _retry_after(error)) from error
-        if status is not None and 400 <= status < 500:
-            raise ModelRejected(f"{model} refuses the request: {_first_line(error)}") from error
-        raise ModelUnavailable(f"{model}: {type(error).__name__}: {_first_line(error)}") from error
+        raise ModelUnavailable(
+            f"{model} does not answer: {type(error).__name__}: {_first_line(error)} See `patterns "
+            "doctor`; PATTERNS_CHAT_BASE_URL names the endpoint."
+        ) from error
+
+
+def _status_of(error: Exception) -> int | None:
+    """The HTTP status of an error, whichever client's it is."""
+    from langchain_core import exceptions as vendor
+
+    said = getattr(error, "status_code", None)
+    if isinstance(said, int):
+        return said
+    statuses = {
+        vendor.ModelRateLimitError: 429,
+        vendor.ModelInvalidRequestError: 400,
+        vendor.ModelAuthenticationError: 401,
+        vendor.ModelPermissionDeniedError: 403,
+        vendor.ModelNotFoundError: 404,
+    }
+    return next((status for kind, status in statuses.items() if isinstance(error, kind)), None)
+
+
+def _refused(model: str, status: int, error: Exception) -> ModelError:
+    """The error of ours that an endpoint's status stands for."""
+    said, code = _first_line(error), getattr(error, "code", None)
+    if status == 429:
+        return ModelRateLimited(
+            f"{model} answers 429: {said} Lower PATTERNS_CHAT_SLOTS, or set "
+            "PATTERNS_CHAT_REQUESTS_PER_MINUTE to what the endpoint allows.",
+            _retry_after(error),
+        )
+    if status >= 500 or status == 408:
+        return ModelUnavailable(f"{model} answers {status}: {said} See `patterns doctor`.")
+    if code in ("content_filter", "content_policy_violation", "invalid_prompt"):
+        return ModelRefused(f"{model} declined to answer: {said}")
+    if code == "context_length_exceeded" or _OVERFLOW.search(str(error).lower()):
+        return ContextOverflow(f"{model}: the request is longer than its context.")
+    if status in (401, 403):
+        return ModelRejected(f"{model} refuses the key: {said} Check PATTERNS_CHAT_API_KEY.")
+    if status == 404:
+        return ModelRejected(
+            f"The endpoint does not know {model}: {said} Check PATTERNS_CHAT_MODEL "
+            "and PATTERNS_CHAT_BASE_URL."
+        )
+    return ModelRejected(f"{model} refuses the request: {said}")
 
 
 def _finish(reply: "AIMessage") -> Literal["whole", "truncated", "refused"]:
@@ -291,8 +316,9 @@ def _finish(reply: "AIMessage") -> Literal["whole", "truncated", "refused"]:
 
 
 def _retry_after(error: BaseException) -> float | None:
-    response = getattr(error, "response", None)
-    headers = getattr(response, "headers", {})
+    headers = getattr(error, "headers", None) or getattr(
+        getattr(error, "response", None), "headers", {}
+    )
     try:
         if "retry-after-ms" in headers:
             return float(headers["retry-after-ms"]) / 1000

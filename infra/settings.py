@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     chat_slots: int | None = Field(
         None,
         ge=1,
-        description="Most calls in flight to one model, over all processes. Unset: 64, local 2.",
+        description="Most calls in flight to one model, over all processes. Unset: 128, local 2.",
     )
     chat_requests_per_minute: int | None = Field(
         None, ge=1, description="Request rate of the chat endpoint, over all processes."

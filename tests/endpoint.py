@@ -75,7 +75,8 @@ def _fill(schema: dict[str, Any], root: dict[str, Any], words: list[str]) -> Any
 class ScriptedEndpoint:
     """Answers ``POST /v1/chat/completions`` as ``answer(body, n)`` says, n counting equal requests.
 
-    ``calls``: bodies of all requests; ``answered``: of those that got a whole reply.
+    ``calls``: bodies of all requests; ``answered``: of those that got a whole reply; ``headers``:
+    of all requests.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class ScriptedEndpoint:
         self.answer, self.latency = answer, latency
         self.calls: list[Body] = []
         self.answered: list[Body] = []
+        self.headers: list[dict[str, str]] = []
         self.most_at_once = 0
         self._now = 0
         self._closed = False
@@ -146,6 +148,7 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            endpoint.headers.append(dict(self.headers))
             said = endpoint.take(body)
             match said:
                 case Fault(dropped=True):

@@ -34,7 +34,15 @@ MAY_IMPORT = {
 OURS = {*LAYERS, "prefect"}
 # Vendors that only `infra` talks to.
 BEHIND_THE_DOOR = {
-    *("alembic", "anthropic", "langchain", "langchain_core", "langchain_openai", "onnxruntime"),
+    *(
+        "aiohttp",
+        "alembic",
+        "anthropic",
+        "langchain",
+        "langchain_core",
+        "langchain_openai",
+        "onnxruntime",
+    ),
     *("openai", "pgvector", "psycopg", "psycopg_pool", "sqlalchemy", "tokenizers", "xllamacpp"),
 }
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}

@@ -136,9 +136,10 @@ class Prompt(BaseModel):
         return Message("user", Template(self.message).substitute(values))
 
 
-def prompt_names() -> list[str]:
+@cache
+def prompt_names() -> tuple[str, ...]:
     """The names of all prompts."""
-    return sorted(f.name[:-3] for f in _FOLDER.iterdir() if f.name.endswith(".md"))
+    return tuple(sorted(f.name[:-3] for f in _FOLDER.iterdir() if f.name.endswith(".md")))
 
 
 labelled: ContextVar[Mapping[str, Prompt] | None] = ContextVar("labelled", default=None)

@@ -1,6 +1,7 @@
 """The prompt service over HTTP, as its clients have it."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -84,6 +85,17 @@ async def test_whether_it_runs_and_what_it_takes_is_told_to_anybody(
     assert (await client.get("/health")).json() == {"status": "ok"}
     paths = (await client.get("/openapi.json")).json()["paths"]
     assert {"/v1/prompts/{name}", "/v1/chat/completions", "/v1/models"} <= paths.keys()
+
+
+async def test_the_page_of_documentation_fetches_nothing_from_elsewhere(
+    client: httpx.AsyncClient,
+) -> None:
+    page = (await client.get("/docs")).text
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(sources) >= 3
+    for source in sources:
+        assert source.startswith("http://service/")
+        assert (await client.get(source)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -274,15 +274,15 @@ async def test_a_killed_holder_loses_its_place_when_the_lease_ends(
     endpoint: ScriptedEndpoint,
 ) -> None:
     await fetch(
-        "claim_call",
+        "use_or_claim_call",
         {
+            **dict.fromkeys(("root_run", "flow_run", "flow", "task_run", "inputs")),
             "key": question().key,
             "model": "m",
             "prompt": "p",
             "version": "v",
             "request": psycopg.types.json.Jsonb({}),
             "sources": [],
-            "inputs": None,
             "holder": uuid4(),
             "lease": 1.0,
         },

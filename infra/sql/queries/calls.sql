@@ -1,9 +1,14 @@
 -- The exact cache of model calls, with single flight by expiring leases, and the ledger.
 
--- name: use_reply
-with found as (
-    select key, reply, model, prompt_tokens, completion_tokens, paid_by
-    from patterns.calls where key = %(key)s and reply is not null
+-- name: use_or_claim_call
+-- The reply when it is kept, noted as a hit; otherwise whether the call is ours to make: it is not
+-- while another holder makes it. A claim, or the note of a hit, need not outlive a crash of the
+-- server, so nobody waits for the disk.
+with unwaited as (
+    select set_config('synchronous_commit', 'off', true)
+), found as (
+    select key, reply, model, paid_by
+    from unwaited, patterns.calls where key = %(key)s and reply is not null
 ), noted as (
     insert into patterns.ledger (call_key, prompt, version, model, served_by, cost_usd, latency_ms,
                                  root_run, flow_run, flow, task_run)
@@ -11,19 +16,20 @@ with found as (
            extract(epoch from clock_timestamp() - statement_timestamp()) * 1000,
            %(root_run)s, %(flow_run)s, %(flow)s, %(task_run)s
     from found
+), claimed as (
+    insert into patterns.calls (key, model, prompt, version, request, sources, inputs, holder,
+                                held_until)
+    select %(key)s, %(model)s, %(prompt)s, %(version)s, %(request)s, %(sources)s, %(inputs)s,
+           %(holder)s, now() + %(lease)s * interval '1 second'
+    from unwaited where not exists (select from found)
+    on conflict (key) do update
+        set holder = excluded.holder, held_until = excluded.held_until, waited = false
+        where calls.reply is null and (calls.held_until is null or calls.held_until < now())
+    returning key
 )
-select reply, prompt_tokens, completion_tokens, paid_by from found;
-
--- name: claim_call
--- One row when the call is ours to make; none when it is answered or another holder makes it.
-insert into patterns.calls (key, model, prompt, version, request, sources, inputs, holder,
-                            held_until)
-values (%(key)s, %(model)s, %(prompt)s, %(version)s, %(request)s, %(sources)s, %(inputs)s,
-        %(holder)s, now() + %(lease)s * interval '1 second')
-on conflict (key) do update
-    set holder = excluded.holder, held_until = excluded.held_until, waited = false
-    where calls.reply is null and (calls.held_until is null or calls.held_until < now())
-returning true as ours;
+select reply, paid_by, false as ours from found
+union all
+select null, null, true from claimed;
 
 -- name: wait_for_call
 -- Ask the holder for a notice; none when there is nothing left to wait for.

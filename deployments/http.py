@@ -21,7 +21,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from fastapi_swagger import patch_fastapi
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -77,15 +77,8 @@ class Chat(BaseModel):
 
 def create_app(token: str) -> FastAPI:
     """The service, which lets in whoever has the token."""
-    app = FastAPI(
-        title="LLM Pattern Flows",
-        lifespan=_while_it_serves,
-        # FastAPI's own pages have the browser fetch their scripts from elsewhere.
-        docs_url=None,
-        redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
-    )
-    patch_fastapi(app, swagger_ui_parameters={"tryItOutEnabled": True})
+    # FastAPI's own page of documentation has the browser fetch its scripts from elsewhere.
+    app = FastAPIOffline(title="LLM Pattern Flows", lifespan=_while_it_serves, redoc_url=None)
     guarded = [Depends(_holder_of(token))]
     app.add_middleware(_SmallBodies)
     app.add_exception_handler(PatternsError, _refusal)

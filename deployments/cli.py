@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from deployments import accounting, doctor, platform, prompting, summarizing
+from deployments import accounting, caching, doctor, platform, prompting, summarizing
 from infra.errors import PatternsError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(platform.env)
 app.command()(doctor.doctor)
 app.command()(doctor.setup)
 app.add_typer(prompting.prompts, name="prompts")
+app.add_typer(caching.cache, name="cache")
 app.add_typer(summarizing.corpus, name="corpus")
 
 

@@ -9,8 +9,10 @@ Plain functions, never a flow run for each request. On loopback unless told othe
 under ``/v1`` wants the bearer token. Streaming, keys with budgets and the like are for a gateway.
 """
 
+import asyncio
 import gc
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -37,9 +39,13 @@ from infra.errors import (
 from infra.llm import close_door, open_door
 from tasks.answers import Answer, PromptRequest, answer_of
 from tasks.asking import ask
+from tasks.hit_checks import make_checks
 from tasks.prompts import Prompt, load_prompt, prompt_names
 from tasks.runs import charged
 
+_log = logging.getLogger(__name__)
+
+_CHECK_EVERY = 10.0  # seconds between two looks for semantic hits to check
 MOST_BYTES = 1_000_000  # of a request's body
 
 
@@ -49,6 +55,7 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     inputs: dict[str, str] = Field(default_factory=dict)
+    tenant: str = ""
 
 
 class ChatMessage(BaseModel):
@@ -72,6 +79,7 @@ class Chat(BaseModel):
     model: str
     messages: list[ChatMessage] = Field(min_length=1)
     stream: bool = False
+    tenant: str = ""
     n: int = Field(1, ge=1, le=1)
 
 
@@ -103,7 +111,7 @@ async def _models() -> dict[str, Any]:
 
 async def _answer(name: str, question: Question) -> Response:
     """The reply to a prompt."""
-    answer = await _answered(name, question.inputs)
+    answer = await _answered(name, question.inputs, question.tenant)
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
@@ -115,7 +123,7 @@ async def _complete(chat: Chat) -> Response:
     asked = [message.text for message in chat.messages if message.role == "user"]
     if not asked:
         raise InputError("There is no user message.")
-    answer = await _answered(chat.model, asked[-1])
+    answer = await _answered(chat.model, asked[-1], chat.tenant)
     message = {"role": "assistant", "content": answer.reply}
     used, made = answer.prompt_tokens, answer.completion_tokens
     return JSONResponse(
@@ -137,12 +145,13 @@ async def _complete(chat: Chat) -> Response:
     )
 
 
-async def _answered(name: str, given: dict[str, str] | str) -> Answer:
+async def _answered(name: str, given: dict[str, str] | str, tenant: str) -> Answer:
     if name not in prompt_names():
         raise HTTPException(404, f"There is no prompt {name!r}; GET /v1/models lists them.")
     async with charged():
         inputs = given if isinstance(given, dict) else _inputs(load_prompt(name), given)
-        return answer_of(PromptRequest(prompt=name, inputs=inputs), await ask(name, inputs))
+        reply = await ask(name, inputs, tenant=tenant)
+        return answer_of(PromptRequest(prompt=name, inputs=inputs, tenant=tenant), reply)
 
 
 def _inputs(prompt: Prompt, text: str) -> dict[str, str]:
@@ -248,5 +257,18 @@ async def _while_it_serves(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    checking = asyncio.create_task(_check_hits())
     yield
+    checking.cancel()
+    await asyncio.gather(checking, return_exceptions=True)
     await close_door()
+
+
+async def _check_hits() -> None:
+    """Check the semantic hits that were noted to be checked, now and then."""
+    while True:
+        await asyncio.sleep(_CHECK_EVERY)
+        try:
+            await make_checks()
+        except PatternsError as error:  # noted again: whatever is away now may be back later
+            _log.warning("Semantic hits could not be checked: %s", error)

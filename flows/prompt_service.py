@@ -25,7 +25,9 @@ async def answer_prompt(request: PromptRequest) -> Answer:
     """
 
     async def from_model() -> Answer:
-        return answer_of(request, await ask_prompt(request.prompt, request.inputs))
+        return answer_of(
+            request, await ask_prompt(request.prompt, request.inputs, tenant=request.tenant)
+        )
 
     async with charged():
         answer = await once(f"answer-{request.digest}", from_model, Answer)

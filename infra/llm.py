@@ -14,6 +14,7 @@ with the error, at most twice.
 import asyncio
 import hashlib
 import json
+import logging
 import random
 import time
 from collections.abc import Mapping
@@ -47,7 +48,10 @@ from infra.providers import (
     send,
     storable,
 )
+from infra.settings import get_settings
 from infra.slots import HOLDER, LEASE, wait_for_rate
+
+_log = logging.getLogger(__name__)
 
 TRIES = 6  # of one request while the endpoint fails
 TRIES_AT_FIRST = 3  # while it has never answered: then it is rather a wrong setting than a fault
@@ -64,6 +68,7 @@ class Request:
     ``fills``: pydantic model of the reply, or None for free text. ``sources``: SHA-256 of the texts
     that the messages quote, so that a forgotten text takes its calls along. ``attempt``: a number
     to ask again for a new sample. ``inputs``: of the prompt, kept beside the call for a replay.
+    ``tenant``: whose reply nobody else is given. ``corpus``: version of what the answer rests on.
     """
 
     prompt: str
@@ -75,6 +80,8 @@ class Request:
     sources: tuple[str, ...] = ()
     attempt: int = 0
     inputs: Mapping[str, str] | None = None
+    tenant: str = ""
+    corpus: str = ""
 
     @cached_property
     def schema(self) -> dict[str, Any] | None:
@@ -90,6 +97,8 @@ class Request:
             "schema": self.schema,
             "max_tokens": self.max_tokens,
             "attempt": self.attempt,
+            **({"tenant": self.tenant} if self.tenant else {}),
+            **({"corpus": self.corpus} if self.corpus else {}),
         }
 
     @cached_property
@@ -125,24 +134,43 @@ async def complete(request: Request) -> Reply:
         async with door.alone(request.key):
             kept = await fetch("use_or_claim_call", _claim(request))
             if kept and kept[0]["ours"]:
+                if kept[0]["damaged"]:
+                    _log.warning("A stored reply of %s was damaged: asked again.", request.prompt)
                 async with door.holding(request.key):
                     return await _ask(request, door, started)
         if kept:
-            return _stored(request, kept[0], started)
-        if await fetch("wait_for_call", {"key": request.key}):
+            return _stored(request, kept[0], started, "exact")
+        if await fetch("wait_for_call", {"key": request.key, "lease": LEASE}):
             await notice(request.key.hex(), _POLL)
 
 
-def _stored(request: Request, row: dict[str, Any], started: float) -> Reply:
+async def kept_reply(request: Request, similar_to: bytes | None = None) -> Reply | None:
+    """The reply to a request when it is kept, noted as an exact hit.
+
+    ``similar_to``: key of another call, whose reply is given to this request: a semantic hit.
+    """
+    started, kind = time.perf_counter(), "semantic" if similar_to else "exact"
+    params = {"key": similar_to or request.key, "ttl": _ttl(), "served_by": kind, **_use(request)}
+    rows = await fetch("use_reply", params)
+    return _stored(request, rows[0], started, kind) if rows else None
+
+
+def _stored(request: Request, row: dict[str, Any], started: float, served_by: str) -> Reply:
     try:
         value = _validated(request, row["reply"]["text"])
     except ValidationError as error:
         raise DatabaseError(
-            f"The stored reply {request.key.hex()[:12]} of the prompt {request.prompt} is damaged: "
-            "delete that row of patterns.calls and run again."
+            f"A stored reply of the prompt {request.prompt} does not fit its schema. Drop it and "
+            f"run again: patterns cache evict --prompt {request.prompt}"
         ) from error
     stored = RawReply(row["reply"]["text"], 0, 0, "whole", 0.0)
-    return _reply(request, stored, value, started, served_by="exact", paid_by=row["paid_by"])
+    return _reply(request, stored, value, started, served_by=served_by, paid_by=row["paid_by"])
+
+
+def _ttl() -> float | None:
+    """Seconds that a reply may be given for; None for ever."""
+    days = get_settings().cache_days
+    return None if days is None else days * 86_400
 
 
 def _reply(
@@ -177,6 +205,8 @@ def _claim(request: Request) -> dict[str, Any]:
         "request": Jsonb(request.content),
         "sources": list(request.sources),
         "inputs": _inputs(request),
+        "tenant": request.tenant,
+        "ttl": _ttl(),
         "holder": HOLDER,
         "lease": LEASE,
         **_use(request),
@@ -275,7 +305,7 @@ async def _send_and_keep(
         spent = replace(raw, seconds=time.perf_counter() - started)
         await fetch("note_failure", _row(request, spent, error))
         raise
-    await fetch("keep_reply", {"reply": Jsonb({"text": storable(raw.text)}), **_row(request, raw)})
+    await fetch("keep_reply", {"text": storable(raw.text), **_row(request, raw)})
     return raw, value
 
 

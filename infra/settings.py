@@ -81,6 +81,22 @@ class Settings(BaseSettings):
         description='USD per million tokens in and out: {"openai:gpt-5-mini": [0.25, 2.0]}.',
     )
 
+    max_wrong_hits: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="Most wrong answers of the semantic cache, a share of requests; 0: it is off.",
+    )
+    cache_check_share: float = Field(
+        0.05, ge=0, le=1, description="Share of semantic hits that are checked against the model."
+    )
+    cache_days: float | None = Field(
+        None, gt=0, description="Days that a kept reply may be given for. Unset: for ever."
+    )
+    cache_entries: int | None = Field(
+        None, ge=1, description="Most kept replies; upkeep evicts the least used. Unset: no limit."
+    )
+
     prompt_label: str | None = Field(
         None,
         description="Label of the prompt versions to use, such as production. Unset: the files.",

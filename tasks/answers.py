@@ -12,10 +12,11 @@ from tasks.markdown import escaped, quoted
 from tasks.prompts import load_prompt, prompt_names
 
 
-class PromptRequest(BaseModel):
-    """One question to the prompt service."""
+class NamedPrompt(BaseModel):
+    """A prompt and its inputs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What is said of a request that does not fit ends up in logs: not what a ticket says.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     # Enum and positions make the form in Prefect's UI.
     prompt: str = Field(
@@ -27,6 +28,16 @@ class PromptRequest(BaseModel):
         description='The prompt\'s inputs, such as {"ticket": "…"}.',
         json_schema_extra={"position": 1},
     )
+    tenant: str = Field(
+        "",
+        description="Whose replies nobody else is given. Empty: everybody's.",
+        json_schema_extra={"position": 3},
+    )
+
+
+class PromptRequest(NamedPrompt):
+    """One question to the prompt service."""
+
     review: bool = Field(
         False,
         description="Hold the reply back until a person releases it.",
@@ -61,7 +72,7 @@ class Answer(BaseModel):
     released_by: str | None = None
 
 
-def answer_of(request: PromptRequest, reply: Reply) -> Answer:
+def answer_of(request: NamedPrompt, reply: Reply) -> Answer:
     """The answer that a reply to the request makes."""
     return Answer(
         reply=reply.text,

@@ -6,8 +6,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
-from infra.llm import Reply, Request, complete
+from infra.llm import Reply, Request, complete, kept_reply
 from infra.providers import model_of
+from infra.settings import get_settings
+from tasks import semantic_cache
 from tasks.prompt_labels import keep_version
 from tasks.prompts import Prompt, load_prompt
 from tasks.runs import charged_to_task, is_transient
@@ -23,20 +25,65 @@ async def ask(
     sources: tuple[str, ...] = (),
     attempt: int = 0,
     model: str | None = None,
+    tenant: str = "",
+    corpus: str = "",
+    similar: bool = True,
 ) -> Reply:
     """The reply to a prompt with these inputs.
 
     ``prompt``: its name, or a version of it that is not the one in use. ``fills`` replaces the
     reply's model where it depends on the inputs. ``sources``: SHA-256 of the texts that the inputs
     quote. ``attempt``: another number asks for another sample. ``model``: provider:model in place
-    of that of the prompt's role. Raises InputError for inputs that do not fit, and what
+    of that of the prompt's role. ``tenant``: whose replies nobody else is given. ``corpus``:
+    version of what the answer rests on. ``similar``: whether the reply of a similar question will
+    do, where the prompt has one. Raises InputError for inputs that do not fit, and what
     `infra.llm.complete` raises.
     """
     if isinstance(prompt, str):
         prompt = load_prompt(prompt)
-    messages = prompt.render(inputs)
+    request = _request(
+        prompt,
+        inputs,
+        fills=fills,
+        sources=sources,
+        attempt=attempt,
+        model=model,
+        tenant=tenant,
+        corpus=corpus,
+    )
     await _store_version(prompt)
-    request = Request(
+    with charged_to_task():
+        if prompt.question and similar and not attempt and get_settings().max_wrong_hits:
+            return await semantic_cache.answer(request, prompt.question)
+        return await complete(request)
+
+
+async def cached(prompt: str, inputs: Mapping[str, str], tenant: str = "") -> Reply | None:
+    """The reply that is kept for these inputs or a similar question. No model is asked."""
+    asked = load_prompt(prompt)
+    request = _request(asked, inputs, tenant=tenant)
+    await _store_version(asked)
+    with charged_to_task():
+        if (reply := await kept_reply(request)) or not asked.question:
+            return reply
+        return await semantic_cache.similar_reply(
+            await semantic_cache.look_up(request, asked.question)
+        )
+
+
+def _request(
+    prompt: Prompt,
+    inputs: Mapping[str, str],
+    *,
+    fills: type[BaseModel] | None = None,
+    sources: tuple[str, ...] = (),
+    attempt: int = 0,
+    model: str | None = None,
+    tenant: str = "",
+    corpus: str = "",
+) -> Request:
+    messages = prompt.render(inputs)
+    return Request(
         prompt=prompt.name,
         version=prompt.version,
         model=model or model_of(prompt.model),
@@ -46,9 +93,9 @@ async def ask(
         sources=sources,
         attempt=attempt,
         inputs=inputs,
+        tenant=tenant,
+        corpus=corpus,
     )
-    with charged_to_task():
-        return await complete(request)
 
 
 @task(
@@ -60,9 +107,25 @@ async def ask(
     retry_delay_seconds=10,
     retry_condition_fn=is_transient,
 )
-async def ask_prompt(name: str, inputs: Mapping[str, str], attempt: int = 0) -> Reply:
+async def ask_prompt(
+    name: str, inputs: Mapping[str, str], attempt: int = 0, tenant: str = ""
+) -> Reply:
     """`ask` as a task of its own."""
-    return await ask(name, inputs, attempt=attempt)
+    return await ask(name, inputs, attempt=attempt, tenant=tenant)
+
+
+@task(
+    name="check cache",
+    task_run_name="check cache for {name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=is_transient,
+)
+async def check_cache(name: str, inputs: Mapping[str, str], tenant: str = "") -> Reply | None:
+    """`cached` as a task of its own."""
+    return await cached(name, inputs, tenant)
 
 
 async def _store_version(prompt: Prompt) -> None:

@@ -8,6 +8,7 @@
     budget: 200                  # most tokens of the fixed text
     max_tokens: 200              # most tokens of the reply
     parts: [untrusted]           # shared pieces, `parts/NAME.md`, before the instructions
+    question: ticket             # the input whose paraphrases want the same reply; absent: none
     examples: [{inputs: {…}, reply: {…}}]    # turns that show a small model what is wanted
     cases: [{inputs: {…}, expect: {field: regular expression}}]
     ---
@@ -73,6 +74,7 @@ class Prompt(BaseModel):
     budget: int
     max_tokens: int = 500
     fills: str | None = None
+    question: str | None = None
     parts: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
     cases: tuple[Case, ...] = ()
@@ -214,6 +216,8 @@ def _check_inputs(where: str, prompt: Prompt) -> None:
     if used != set(prompt.inputs):
         odd = sorted(used ^ set(prompt.inputs))
         raise InputError(f"{where}: declared inputs and used ones differ in: {', '.join(odd)}.")
+    if prompt.question and prompt.question not in prompt.inputs:
+        raise InputError(f"{where}: question: {prompt.question} is no input of the prompt.")
     if prompt.fills and not hasattr(replies, prompt.fills):
         raise InputError(f"{where}: fills: tasks.replies has no {prompt.fills}.")
     for number, example in enumerate(prompt.examples, 1):

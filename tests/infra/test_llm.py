@@ -14,7 +14,6 @@ from infra.budget import Budget, RunContext, current_run
 from infra.errors import (
     BudgetSpent,
     ContextOverflow,
-    DatabaseError,
     ModelRateLimited,
     ModelRefused,
     ModelRejected,
@@ -22,8 +21,8 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
-from infra.llm import Request, complete
-from infra.postgres import fetch
+from infra.llm import Request, complete, kept_reply
+from infra.postgres import fetch, transaction
 from infra.providers import Message
 from infra.settings import get_settings
 from tests.endpoint import Fault, Said, ScriptedEndpoint
@@ -283,6 +282,8 @@ async def test_a_killed_holder_loses_its_place_when_the_lease_ends(
             "version": "v",
             "request": psycopg.types.json.Jsonb({}),
             "sources": [],
+            "tenant": "",
+            "ttl": None,
             "holder": uuid4(),
             "lease": 1.0,
         },
@@ -376,10 +377,71 @@ async def test_text_that_postgresql_cannot_hold_is_asked_and_kept(
     assert (await complete(odd)).served_by == "exact"
 
 
-async def test_a_damaged_stored_reply_is_named(endpoint: ScriptedEndpoint, database: str) -> None:
+@pytest.mark.parametrize("damage", ['{"text": "gre"}', '{"text": null}', "{}", "[]", '"x"'])
+async def test_a_damaged_stored_reply_is_asked_for_again_and_mended(
+    endpoint: ScriptedEndpoint, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     endpoint.answer = lambda body, n: '{"name": "green"}'
     await complete(question(fills=Colour))
-    async with await psycopg.AsyncConnection.connect(database) as connection:
-        await connection.execute('update patterns.calls set reply = \'{"text": "gre"}\'')
-    with pytest.raises(DatabaseError, match="damaged"):
-        await complete(question(fills=Colour))
+    async with transaction() as connection:
+        await connection.execute("update patterns.calls set reply = %s::jsonb", [damage])
+    assert await kept_reply(question(fills=Colour)) is None
+    assert (await complete(question(fills=Colour))).served_by == "model"
+    assert "damaged" in caplog.text
+    assert (await complete(question(fills=Colour))).served_by == "exact"
+    assert len(endpoint.calls) == 2
+
+
+async def test_a_reply_is_given_for_as_long_as_the_setting_says(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_CACHE_DAYS", "2")
+    get_settings.cache_clear()
+    await complete(question())
+    await _let_pass("1 day")
+    assert (await complete(question())).served_by == "exact"
+    await _let_pass("1 day 1 second")
+    assert await kept_reply(question()) is None
+    assert (await complete(question())).served_by == "model"
+    assert (await complete(question())).served_by == "exact"
+
+
+async def test_a_clock_that_was_moved_back_keeps_nobody_waiting_and_nothing_for_ever(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_CACHE_DAYS", "2")
+    monkeypatch.setenv("PATTERNS_CHAT_REQUESTS_PER_MINUTE", "6000")
+    get_settings.cache_clear()
+    await complete(question())
+    await _let_pass("-1 hour")  # what was written then is of the future now
+    async with transaction() as connection:
+        await connection.execute(
+            "insert into patterns.calls (key, model, prompt, version, request, holder, held_until)"
+            " values (%s, 'm', 'p', 'v', '{}', %s, now() + interval '1 hour')",
+            [question("Which shape?").key, uuid4()],
+        )
+        await connection.execute(
+            "insert into patterns.slot_leases values"
+            " ('openai:scripted', %s, 1000, 1000, now() + interval '1 hour')",
+            [uuid4()],
+        )
+        await connection.execute(
+            "update patterns.rate_buckets set filled_at = now() + interval '1 hour'"
+        )
+    async with asyncio.timeout(5):
+        assert (await complete(question())).served_by == "model"
+        assert (await complete(question("Which shape?"))).served_by == "model"
+
+
+async def test_a_tenants_reply_is_its_own(endpoint: ScriptedEndpoint) -> None:
+    await complete(question(tenant="acme"))
+    assert (await complete(question())).served_by == "model"
+    assert (await complete(question(tenant="other"))).served_by == "model"
+    assert (await complete(question(tenant="acme"))).served_by == "exact"
+
+
+async def _let_pass(interval: str) -> None:
+    async with transaction() as connection:
+        await connection.execute(
+            "update patterns.calls set replied_at = replied_at - %s::interval", [interval]
+        )

@@ -1,47 +1,66 @@
 -- The exact cache of model calls, with single flight by expiring leases, and the ledger.
 
+-- name: use_reply
+-- A kept reply, noted as a hit of the kind that it is; none when there is none that may be given.
+with found as (
+    select key, reply, model, paid_by
+    from patterns.calls as c where key = %(key)s and patterns.is_usable(c, %(ttl)s)
+), noted as (
+    insert into patterns.ledger (call_key, prompt, version, model, served_by, cost_usd, latency_ms,
+                                 root_run, flow_run, flow, task_run)
+    select key, %(prompt)s, %(version)s, model, %(served_by)s, 0,
+           extract(epoch from clock_timestamp() - statement_timestamp()) * 1000,
+           %(root_run)s, %(flow_run)s, %(flow)s, %(task_run)s
+    from found
+)
+select reply, paid_by from found;
+
 -- name: use_or_claim_call
 -- The reply when it is kept, noted as a hit; otherwise whether the call is ours to make: it is not
 -- while another holder makes it. A claim, or the note of a hit, need not outlive a crash of the
 -- server, so nobody waits for the disk.
 with unwaited as (
     select set_config('synchronous_commit', 'off', true)
-), found as (
-    select key, reply, model, paid_by
-    from unwaited, patterns.calls where key = %(key)s and reply is not null
+), known as (
+    select key, reply, model, paid_by, patterns.is_usable(c, %(ttl)s) as usable,
+           reply is not null and not patterns.is_usable(c, null) as damaged
+    from unwaited, patterns.calls as c where key = %(key)s
 ), noted as (
     insert into patterns.ledger (call_key, prompt, version, model, served_by, cost_usd, latency_ms,
                                  root_run, flow_run, flow, task_run)
     select key, %(prompt)s, %(version)s, model, 'exact', 0,
            extract(epoch from clock_timestamp() - statement_timestamp()) * 1000,
            %(root_run)s, %(flow_run)s, %(flow)s, %(task_run)s
-    from found
+    from known where usable
 ), claimed as (
-    insert into patterns.calls (key, model, prompt, version, request, sources, inputs, holder,
-                                held_until)
+    insert into patterns.calls as c (key, model, prompt, version, request, sources, inputs, tenant,
+                                     holder, held_until)
     select %(key)s, %(model)s, %(prompt)s, %(version)s, %(request)s, %(sources)s, %(inputs)s,
-           %(holder)s, now() + %(lease)s * interval '1 second'
-    from unwaited where not exists (select from found)
+           %(tenant)s, %(holder)s, now() + %(lease)s * interval '1 second'
+    from unwaited where not exists (select from known where usable)
     on conflict (key) do update
-        set holder = excluded.holder, held_until = excluded.held_until, waited = false
-        where calls.reply is null and (calls.held_until is null or calls.held_until < now())
+        set holder = excluded.holder, held_until = excluded.held_until, waited = false,
+            reply = null, reply_sha256 = null, replied_at = null
+        where not patterns.is_usable(c, %(ttl)s)
+            and not patterns.is_held(c.held_until, %(lease)s)
     returning key
 )
-select reply, paid_by, false as ours from found
+select reply, paid_by, false as ours, false as damaged from known where usable
 union all
-select null, null, true from claimed;
+select null, null, true, exists (select from known where damaged) from claimed;
 
 -- name: wait_for_call
 -- Ask the holder for a notice; none when there is nothing left to wait for.
 update patterns.calls set waited = true
-where key = %(key)s and reply is null and held_until >= now()
+where key = %(key)s and reply is null and patterns.is_held(held_until, %(lease)s)
 returning true as held;
 
 -- name: keep_reply
 -- The reply and what it cost, in one statement: neither is ever there without the other.
 with kept as (
     update patterns.calls as c
-    set reply = %(reply)s, prompt_tokens = %(prompt_tokens)s,
+    set reply = jsonb_build_object('text', %(text)s::text),
+        reply_sha256 = sha256(convert_to(%(text)s, 'UTF8')), prompt_tokens = %(prompt_tokens)s,
         completion_tokens = %(completion_tokens)s, paid_by = %(root_run)s, replied_at = now(),
         holder = null, held_until = null
     where c.key = %(key)s and c.reply is null

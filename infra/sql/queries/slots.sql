@@ -10,7 +10,7 @@ with others as (
     select coalesce(sum(granted), 0) as granted, count(*) as holders,
            coalesce(bool_or(wanted > granted), false) as hungry
     from patterns.slot_leases
-    where model = %(model)s and holder <> %(holder)s and expires_at > now() and wanted > 0
+    where model = %(model)s and holder <> %(holder)s and patterns.is_held(expires_at, %(lease)s) and wanted > 0
 ), share as (
     select greatest(0, least(
         %(wanted)s, %(total)s - granted,
@@ -35,9 +35,9 @@ values (%(model)s, %(requests_per_minute)s * %(burst)s / 60 - 1,
         %(tokens_per_minute)s * %(burst)s / 60 - %(tokens)s)
 on conflict (model) do update set
     requests = least(%(requests_per_minute)s * %(burst)s / 60, b.requests
-        + extract(epoch from now() - b.filled_at) * %(requests_per_minute)s / 60) - 1,
+        + greatest(0, extract(epoch from now() - b.filled_at)) * %(requests_per_minute)s / 60) - 1,
     tokens = least(%(tokens_per_minute)s * %(burst)s / 60, b.tokens
-        + extract(epoch from now() - b.filled_at) * %(tokens_per_minute)s / 60) - %(tokens)s,
+        + greatest(0, extract(epoch from now() - b.filled_at)) * %(tokens_per_minute)s / 60) - %(tokens)s,
     filled_at = now()
 returning greatest(0, -b.requests * 60 / %(requests_per_minute)s,
                    -b.tokens * 60 / %(tokens_per_minute)s)::float8 as seconds;

@@ -1,0 +1,171 @@
+"""The exact cache for any LangChain program: ``set_llm_cache(PatternsCache())``.
+
+Its entries are calls like all others: shared by processes, limited, evicted, counted as they are.
+Equal questions at once are asked once: who finds nothing has the call to make, the others wait for
+its answer, for as long as a call may take (``PATTERNS_CHAT_TIMEOUT``).
+"""
+
+import asyncio
+import atexit
+import hashlib
+import threading
+import warnings
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from langchain_core._api.beta_decorator import LangChainBetaWarning
+from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
+from langchain_core.load import dumps, loads
+from langchain_core.outputs import ChatGeneration, Generation
+from psycopg.types.json import Jsonb
+
+from infra.notices import notice, stop_listening
+from infra.postgres import close_pool, fetch
+from infra.providers import price_of, storable
+from infra.settings import get_settings
+from infra.slots import HOLDER
+
+PROMPT = "langchain"  # what such calls are called in the ledger
+_POLL = 2.0  # seconds, beneath LISTEN, while another caller makes the same call
+_NOBODY = dict.fromkeys(("root_run", "flow_run", "flow", "task_run"))
+
+T = TypeVar("T")
+
+
+class PatternsCache(BaseCache):
+    """LangChain's cache on the project's PostgreSQL.
+
+    Sync methods run on an event loop of its own, in a thread, so that they work inside of others.
+    Raises DatabaseError.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+
+    def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """The kept generations, or None: then the call is the caller's to make."""
+        return self._run(_lookup(prompt, llm_string))
+
+    async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """`lookup`, without blocking the loop."""
+        return await self._awaited(_lookup(prompt, llm_string))
+
+    def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        """Keep generations."""
+        self._run(_update(prompt, llm_string, return_val))
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        """`update`, without blocking the loop."""
+        await self._awaited(_update(prompt, llm_string, return_val))
+
+    def clear(self, **kwargs: Any) -> None:
+        """Drop what LangChain programs have kept, and nothing else."""
+        self._run(_clear())
+
+    async def aclear(self, **kwargs: Any) -> None:
+        """`clear`, without blocking the loop."""
+        await self._awaited(_clear())
+
+    def close(self) -> None:
+        """Close the connections and end the thread; a later use begins anew."""
+        with self._starting:
+            loop, self._loop = self._loop, None
+        if loop:
+            asyncio.run_coroutine_threadsafe(_closed(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join()
+            loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._started()).result()
+
+    async def _awaited(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._started()))
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                atexit.register(self.close)
+                self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+                self._thread.start()
+        return self._loop
+
+
+async def _lookup(prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+    patience = get_settings().chat_timeout
+    days = get_settings().cache_days
+    params: dict[str, Any] = {
+        **_NOBODY,
+        "key": _key(prompt, llm_string),
+        "model": PROMPT,
+        "prompt": PROMPT,
+        "version": "",
+        "request": Jsonb({"prompt": storable(prompt), "llm": storable(llm_string)}),
+        "sources": [],
+        "inputs": None,
+        "tenant": "",
+        "ttl": None if days is None else days * 86_400,
+        "holder": HOLDER,
+        "lease": patience,
+    }
+    while True:
+        for row in await fetch("use_or_claim_call", params):
+            return None if row["ours"] else _loaded(row["reply"]["text"])
+        if await fetch("wait_for_call", {"key": params["key"], "lease": patience}):
+            await notice(_key(prompt, llm_string).hex(), _POLL)
+
+
+async def _update(prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
+    used = [_tokens(each) for each in generations]
+    asked, told = sum(a for a, _, _ in used), sum(t for _, t, _ in used)
+    model = next((name for _, _, name in used if name), PROMPT)
+    await fetch(
+        "keep_reply",
+        {
+            **_NOBODY,
+            "key": _key(prompt, llm_string),
+            "text": storable(dumps(list(generations))),
+            "prompt": PROMPT,
+            "version": "",
+            "model": model,
+            "prompt_tokens": asked,
+            "completion_tokens": told,
+            "cost_usd": price_of(model, asked, told),
+            "latency_ms": 0.0,
+        },
+    )
+
+
+async def _clear() -> None:
+    nothing = dict.fromkeys(("model", "sources", "tenant", "ttl"))
+    await fetch("evict", {**nothing, "prompt": PROMPT, "unusable": False})
+
+
+async def _closed() -> None:
+    await stop_listening()
+    await close_pool()
+
+
+def _loaded(text: str) -> RETURN_VAL_TYPE:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LangChainBetaWarning)  # of its own caches' format
+        generations: RETURN_VAL_TYPE = loads(text, allowed_objects="core")
+    return generations
+
+
+def _tokens(generation: Generation) -> tuple[int, int, str | None]:
+    """Prompt tokens, completion tokens and model of a generation, as far as it tells."""
+    if not isinstance(generation, ChatGeneration):
+        return 0, 0, None
+    usage = getattr(generation.message, "usage_metadata", None) or {}
+    name = generation.message.response_metadata.get("model_name")
+    provider = generation.message.response_metadata.get("model_provider", "openai")
+    model = f"{provider}:{name}" if name else None
+    return usage.get("input_tokens", 0), usage.get("output_tokens", 0), model
+
+
+def _key(prompt: str, llm_string: str) -> bytes:
+    content = "\0".join((PROMPT, prompt, llm_string))
+    return hashlib.sha256(content.encode("utf-8", "replace")).digest()

@@ -1,0 +1,226 @@
+"""The semantic cache: a question that was asked before in other words gets the reply of then.
+
+    question → exact? → nearest stored question that passes the guards → similar enough → its reply
+                                                                      └ not → model → kept, learned
+
+Only prompts whose front matter names their ``question`` take part; what else they are given, the
+tenant, the version, the model and the corpus must be equal. How similar is similar enough is
+learned (`tasks.thresholds`): a miss shows whether the nearest stored reply would have been right,
+and a share of the hits is checked against the model afterwards. Before a threshold is certified,
+and when hits turn out wrong, there are no semantic hits.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from infra.embeddings import embed, embedder_name
+from infra.llm import Reply, Request, complete, kept_reply
+from infra.postgres import HalfVector, Jsonb, fetch
+from infra.settings import get_settings
+from tasks.guards import differences
+from tasks.thresholds import Certified, judge, learn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_NEIGHBOURS = 5  # of which the nearest that passes the guards counts
+_SAME_PROSE = 0.85  # similarity of two free texts that say the same
+_LONG = 3  # words from which a field of a reply is prose
+_MOST = 4000  # observations that a threshold is learned from
+_RECENT = 500  # of them that must not speak against it
+_LEARN_EVERY = 20  # observations, and with each that was wrong
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The stored question that would answer."""
+
+    key: bytes
+    similarity: float
+    reply: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, and what the cache knows of its question."""
+
+    request: Request
+    question: str
+    place: bytes
+    lesson: int
+    threshold: float | None
+    vector: "np.ndarray"
+    nearest: Nearest | None
+
+
+async def answer(request: Request, question: str) -> Reply:
+    """The reply to a request: its own, that of a similar question, or the model's.
+
+    ``question``: name of the input that holds it. Raises what `infra.llm.complete` and
+    `infra.embeddings.embed` raise.
+    """
+    if reply := await kept_reply(request):
+        return reply
+    asked = await look_up(request, question)
+    return await similar_reply(asked) or await ask_and_learn(asked)
+
+
+async def look_up(request: Request, question: str) -> Asked:
+    """What the cache knows of a request's question."""
+    inputs = dict(request.inputs or {})
+    text = inputs.pop(question)
+    place = _place(request, inputs)
+    row = await _lesson(request.prompt, request.version, request.model)
+    [vector] = await embed([text])
+    return Asked(
+        request=request,
+        question=text,
+        place=place,
+        lesson=row["id"],
+        threshold=row["threshold"],
+        vector=vector,
+        nearest=await _nearest(place, text, vector),
+    )
+
+
+async def similar_reply(asked: Asked) -> Reply | None:
+    """The reply of the nearest stored question, when it is similar enough. Some are checked."""
+    settings, near = get_settings(), asked.nearest
+    if not settings.max_wrong_hits or near is None or asked.threshold is None:
+        return None
+    if judge([near.similarity], [True], asked.threshold).hits == 0:
+        return None
+    reply = await kept_reply(asked.request, similar_to=near.key)
+    if reply and random.random() < settings.cache_check_share:
+        params = {
+            "lesson": asked.lesson,
+            "key": near.key,
+            "similarity": near.similarity,
+            "prompt": asked.request.prompt,
+            "inputs": Jsonb(dict(asked.request.inputs or {})),
+            "tenant": asked.request.tenant,
+            "corpus": asked.request.corpus,
+        }
+        await fetch("note_check", params)
+    return reply
+
+
+async def ask_and_learn(asked: Asked) -> Reply:
+    """The model's reply: kept for similar questions, and a lesson on what they would have got."""
+    reply = await complete(asked.request)
+    # While hits are given, of misses as few are counted as of hits: what is counted stays a fair
+    # sample of the requests.
+    share = 1.0 if asked.threshold is None else get_settings().cache_check_share
+    if random.random() < share:
+        near = asked.nearest
+        right = near is None or await same_answer(near.reply, reply.text)
+        await observe(asked.lesson, near.similarity if near else None, right, "miss")
+    params = {
+        "key": bytes.fromhex(reply.key),
+        "place": asked.place,
+        "embedder": embedder_name(),
+        "question": asked.question,
+        "embedding": HalfVector(asked.vector),
+    }
+    await fetch("keep_question", params)
+    return reply
+
+
+async def observe(lesson: int, similarity: float | None, was_right: bool, source: str) -> None:
+    """Note whether the reply of a question so similar would have been right; learn from it."""
+    params = {"lesson": lesson, "similarity": similarity, "was_right": was_right, "source": source}
+    [row] = await fetch("observe", params)
+    if not was_right or row["id"] % _LEARN_EVERY == 0:
+        await relearn(lesson)
+
+
+async def relearn(lesson: int) -> Certified:
+    """Set a lesson's threshold to what its observations certify.
+
+    When the newest ones alone show that it gives too many wrong answers, what was observed before
+    counts no longer: there are no semantic hits until the new observations certify a threshold.
+    """
+    bound = get_settings().max_wrong_hits
+    [now] = await fetch("lesson_state", {"lesson": lesson})
+    rows = await fetch("observations", {"lesson": lesson, "most": _MOST})
+    similar, right = [r["similarity"] for r in rows], [r["was_right"] for r in rows]
+    recent = judge(similar[-_RECENT:], right[-_RECENT:], now["threshold"])
+    anew = recent.interval[0] > bound
+    certified = learn([], [], bound) if anew else learn(similar, right, bound)
+    if certified.threshold is not None:
+        state = "on"
+    else:
+        state = "learning" if now["state"] == "learning" else "off"
+    params = {"threshold": certified.threshold, "state": state, "anew": anew}
+    await fetch("set_lesson", {"lesson": lesson, **params})
+    return certified
+
+
+async def lesson_of(prompt: str, version: str, model: str) -> int:
+    """The lesson of a prompt's version with a model, under the present embedder."""
+    return int((await _lesson(prompt, version, model))["id"])
+
+
+async def same_answer(a: str, b: str) -> bool:
+    """Whether two replies say the same; in doubt they do not.
+
+    Of replies that are JSON objects, everything but prose must be equal; where there is nothing but
+    prose, it must be similar and pass the guards.
+    """
+    if a.split() == b.split():
+        return True
+    decided = [_decided(text) for text in (a, b)]
+    if all(decided):
+        return decided[0] == decided[1]
+    if differences(a, b):
+        return False
+    one, other = await embed([a, b])
+    return float(one @ other) >= _SAME_PROSE
+
+
+def _decided(text: str) -> dict[str, Any]:
+    """The fields of a JSON object that are no prose; none of any other text."""
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(fields, dict):
+        return {}
+    return {
+        name: value
+        for name, value in fields.items()
+        if not (isinstance(value, str) and len(value.split()) > _LONG)
+    }
+
+
+def _place(request: Request, others: dict[str, str]) -> bytes:
+    content = [request.tenant, request.version, request.model, request.corpus, others]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
+
+
+async def _lesson(prompt: str, version: str, model: str) -> dict[str, Any]:
+    params = {"prompt": prompt, "version": version, "model": model, "embedder": embedder_name()}
+    rows: Sequence[dict[str, Any]] = []
+    while not rows:  # none in the moment in which another process makes it
+        rows = await fetch("lesson", params)
+    return rows[0]
+
+
+async def _nearest(place: bytes, text: str, vector: "np.ndarray") -> Nearest | None:
+    days = get_settings().cache_days
+    params = {
+        "place": place,
+        "embedder": embedder_name(),
+        "embedding": HalfVector(vector),
+        "ttl": None if days is None else days * 86_400,
+        "most": _NEIGHBOURS,
+    }
+    indexed = "nearest_questions_384" if len(vector) == 384 else "nearest_questions"
+    for row in await fetch(indexed, params):
+        if not differences(text, row["question"]):
+            return Nearest(row["key"], row["similarity"], row["reply"])
+    return None

@@ -1,0 +1,105 @@
+"""LangChain programs on the project's cache."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from langchain_core.globals import set_llm_cache
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from infra.langchain_cache import PatternsCache
+from infra.postgres import fetch
+from infra.settings import get_settings
+from tests.endpoint import ScriptedEndpoint
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def cache() -> Iterator[PatternsCache]:
+    made = PatternsCache()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def chat(cache: PatternsCache, endpoint: ScriptedEndpoint) -> ChatOpenAI:
+    return ChatOpenAI(
+        model="scripted",
+        base_url=endpoint.base_url,
+        api_key=SecretStr("none"),
+        cache=cache,
+        max_retries=0,
+    )
+
+
+async def test_what_was_asked_before_is_not_asked_again(
+    chat: ChatOpenAI, endpoint: ScriptedEndpoint
+) -> None:
+    first = await chat.ainvoke("How are you?")
+    assert (await chat.ainvoke("How are you?")).text == first.text
+    assert (await asyncio.to_thread(chat.invoke, "How are you?")).text == first.text
+    assert len(endpoint.calls) == 1
+    await chat.ainvoke("And you?")
+    assert len(endpoint.calls) == 2
+
+
+async def test_its_uses_are_in_the_ledger(chat: ChatOpenAI) -> None:
+    await chat.ainvoke("How are you?")
+    await chat.ainvoke("How are you?")
+    [row] = await fetch("costs", {"by": "prompt", "since": None})
+    assert (row["of"], row["model_calls"], row["cache_hits"]) == ("langchain", 1, 1)
+    assert row["completion_tokens"] > 0
+
+
+def test_equal_questions_at_once_are_asked_once(
+    chat: ChatOpenAI, endpoint: ScriptedEndpoint
+) -> None:
+    endpoint.latency = 0.3
+    with ThreadPoolExecutor(8) as threads:
+        said = set(threads.map(lambda _: chat.invoke("How are you?").text, range(20)))
+    assert len(said) == 1
+    assert len(endpoint.calls) == 1
+
+
+def test_whoever_waits_for_a_call_that_failed_makes_it_in_the_end(
+    chat: ChatOpenAI, cache: PatternsCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_CHAT_TIMEOUT", "1")
+    get_settings.cache_clear()
+    assert cache.lookup("[]", "model") is None  # and never an update
+    started = time.monotonic()
+    assert cache.lookup("[]", "model") is None
+    assert time.monotonic() - started >= 0.9
+
+
+def test_clearing_it_drops_nothing_else(cache: PatternsCache, chat: ChatOpenAI) -> None:
+    chat.invoke("How are you?")
+    cache.clear()
+    [stock] = cache._run(fetch("cache_stock"))
+    assert stock["entries"] == 0
+
+
+def test_a_program_ends_without_a_word(endpoint: ScriptedEndpoint, database: str) -> None:
+    program = f"""
+from langchain_core.globals import set_llm_cache
+from langchain_openai import ChatOpenAI
+from infra.langchain_cache import PatternsCache
+set_llm_cache(PatternsCache())
+chat = ChatOpenAI(model="scripted", base_url={endpoint.base_url!r}, api_key="none")
+print(chat.invoke("Hi").text == chat.invoke("Hi").text)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "True", "")
+    assert len(endpoint.calls) == 1
+    set_llm_cache(None)

@@ -92,7 +92,7 @@ async def similar_reply(asked: Asked) -> Reply | None:
     settings, near = get_settings(), asked.nearest
     if not settings.max_wrong_hits or near is None or asked.threshold is None:
         return None
-    if judge([near.similarity], [True], asked.threshold).hits == 0:
+    if near.similarity < asked.threshold:
         return None
     reply = await kept_reply(asked.request, similar_to=near.key)
     if reply and random.random() < settings.cache_check_share:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 CONFIDENCE = 0.95
-_LOWEST, _HIGHEST, _STEPS = 0.5, 1.0, 200  # of the grid
+_LOWEST, _STEPS = 0.5, 200  # of the grid, which is finer near 1
 
 
 class Certified(BaseModel):
@@ -69,8 +69,8 @@ def learn(similarities: "Sequence[float | None]", right: Sequence[bool], bound: 
     import numpy as np
 
     best = Certified(threshold=None, requests=len(right), hits=0, wrong_hits=0)
-    for threshold in np.linspace(_HIGHEST, _LOWEST, _STEPS + 1):
-        tried = judge(similarities, right, float(threshold))
+    for step in np.linspace(0, 1, _STEPS + 1):
+        tried = judge(similarities, right, float(1 - (1 - _LOWEST) * step**2))
         if tried.interval[1] > bound:
             break
         if tried.hits > best.hits:
@@ -94,9 +94,8 @@ def judge(
 def _similar(similarities: "Sequence[float | None]") -> "npt.NDArray[np.float64]":
     import numpy as np
 
-    # Rounding makes equal texts a little less or more than 1.
-    known = [-1.0 if each is None else min(1.0, each + 1e-3) for each in similarities]
-    return np.array(known, dtype=np.float64)
+    # Rounding may make them a little more than 1, which no threshold is.
+    return np.array([-1.0 if each is None else each for each in similarities], dtype=np.float64)
 
 
 def _as_bools(right: Sequence[bool]) -> "npt.NDArray[np.bool_]":

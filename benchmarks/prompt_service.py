@@ -11,50 +11,20 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
 import numpy as np
 
+from benchmarks.servers import free_port, running
+
 TOKEN = "benchmark-token"
 CHAT = "/v1/chat/completions"
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-@contextmanager
-def running(command: list[str], url: str, **environment: str) -> Iterator[None]:
-    """A server process, from when it answers until the block ends."""
-    process = subprocess.Popen(command, env=os.environ | environment, stdin=subprocess.DEVNULL)
-    try:
-        asyncio.run(_until_it_answers(url, process))
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-async def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
-    async with aiohttp.ClientSession() as session:
-        for _ in range(600):
-            if process.poll() is not None:
-                raise SystemExit(f"{url} ended with {process.returncode} before it answered.")
-            with suppress(aiohttp.ClientError):
-                async with session.get(url):
-                    return
-            await asyncio.sleep(0.2)
-    raise SystemExit(f"{url} did not answer in two minutes.")
 
 
 async def load(
@@ -105,6 +75,9 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=1.0, help="of the endpoint, in seconds")
     parser.add_argument("--litellm", help="LiteLLM's proxy command, to run beside")
     options = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("PATTERNS_")]:
+        if name != "PATTERNS_ASSETS":
+            del os.environ[name]
     ports = [free_port() for _ in range(3)]
     endpoint, ours, theirs = (f"http://127.0.0.1:{port}" for port in ports)
     ticket = "I was charged twice for MARK, please refund one payment."
@@ -121,6 +94,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="patterns-bench-") as home,
         running([python, "-m", "benchmarks.endpoint", str(ports[0]), latency], endpoint),
     ):
+        Path(home).chmod(0o711)  # as root, PostgreSQL's account has to get through
         measure("the endpoint itself", endpoint + CHAT, chat | {"model": "fixed"}, 0)
         settings = {
             "PATTERNS_HOME": home,

@@ -1,4 +1,6 @@
 """What the README's figures come from: run by hand, never in CI.
 
-python -m benchmarks.prompt_service
+-   python -m benchmarks.prompt_service
+-   python -m benchmarks.cache
+-   python -m benchmarks.semantic_cache --pairs FILE --queries FILE
 """

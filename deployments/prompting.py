@@ -115,7 +115,10 @@ def show_(name: str, as_json: AsJson = False) -> None:
 
 @prompts.command("lint")
 def lint(as_json: AsJson = False) -> None:
-    """Count each prompt's tokens; fail on one over its budget, without cases, or an unused part."""
+    """Count each prompt's tokens; fail on one over its budget, without cases, or an unused part.
+
+    Of a prompt that is too long it is said what it is to be split into.
+    """
     from tasks.prompt_lint import lint_all
 
     found = lint_all()

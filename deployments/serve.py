@@ -1,9 +1,12 @@
-"""`python -m deployments.serve PORT`: serve every deployment that `prefect.yaml` declares.
+"""`python -m deployments.serve PORT`: serve every deployment that `prefect.yaml` declares, and the
+background tasks.
 
-It fails at once when an entrypoint does not import or a declaration has a field that nobody reads.
+It fails at once when an entrypoint or a task does not import or a declaration has a field that
+nobody reads.
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import Mapping
 from importlib.resources import files
@@ -19,8 +22,16 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner
+from prefect.task_worker import TaskWorker
 from prefect.types.entrypoint import EntrypointType
 from pydantic import BaseModel, ConfigDict, Field
+
+from infra.llm import close_door
+from tasks.answering import answer_in_background
+
+BACKGROUND_TASKS = (answer_in_background,)
+_AT_ONCE = 64  # background tasks; how many ask a model at once is decided elsewhere
+_PAUSE = 1.0  # seconds before a broken subscription is made anew
 
 
 class _Declared(BaseModel):
@@ -98,8 +109,26 @@ async def serve(port: int) -> None:
     runner = Runner(name="patterns", pause_on_shutdown=False)
     for deployment in deployments:
         await runner.aadd_deployment(deployment)
-    async with await asyncio.start_server(_say_yes, "127.0.0.1", port):
-        await runner.start()
+    async with await asyncio.start_server(_say_yes, "127.0.0.1", port), asyncio.TaskGroup() as both:
+        both.create_task(serve_tasks())
+        both.create_task(runner.start())  # last: both listen to SIGTERM, and it must end its runs
+
+
+async def serve_tasks() -> None:
+    """Run what is asked of the background tasks, until cancelled.
+
+    Prefect's worker gives up when its server goes away in the wrong moment. It is started again:
+    the runs of deployments, which are served beside it, must not end with it.
+    """
+    try:
+        while True:
+            try:
+                await TaskWorker(*BACKGROUND_TASKS, limit=_AT_ONCE).astart()
+            except Exception:
+                logging.getLogger("prefect").exception("The task worker broke and starts again.")
+                await asyncio.sleep(_PAUSE)
+    finally:
+        await close_door()
 
 
 async def _say_yes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,7 +6,8 @@
 Use it when the same things are asked again: by other people, in other words, by a run that starts
 anew. An exact hit costs nothing, a semantic one an embedding, a miss what it always costs. How
 similar is similar enough is learned, under a bound on wrong answers; hits are checked, and switch
-themselves off in doubt. `tend_cache` keeps the cache small and honest.
+themselves off in doubt. `tend_cache` keeps the cache small and honest; `report_costs` says
+what calls cost and what the cache has saved.
 """
 
 from prefect import flow
@@ -15,6 +16,7 @@ from tasks.answers import Answer, NamedPrompt, answer_of, publish_answer
 from tasks.asking import ask_prompt, check_cache
 from tasks.cache_report import Upkeep, publish_upkeep
 from tasks.cache_upkeep import take_stock, tend_replies
+from tasks.cost_report import CostReport, CostRequest, publish_costs, read_costs
 from tasks.hit_checks import check_hits
 from tasks.runs import charged
 
@@ -40,3 +42,11 @@ async def tend_cache() -> Upkeep:
         upkeep = Upkeep(checked=checked, tended=tended, stock=await take_stock())
         await publish_upkeep(upkeep)
     return upkeep
+
+
+@flow(name="report-costs")
+async def report_costs(request: CostRequest) -> CostReport:
+    """What the calls of the last days have cost, and the hits saved. Calls no model."""
+    report = await read_costs(request)
+    await publish_costs(report)
+    return report

@@ -1,6 +1,7 @@
 """Text from tickets, models and people, made harmless for Markdown: shown as it is, never read."""
 
 import re
+from collections.abc import Iterable, Sequence
 
 # What can begin markup inside a line, and what only at its start; words keep their punctuation.
 _MARKUP = re.compile(r"([\\`*_\[\]<>&|~@]|:(?=\S)|(?<=www)\.)", re.IGNORECASE)
@@ -24,3 +25,9 @@ def escaped(text: str) -> str:
 def quoted(text: str) -> str:
     """The text, escaped, as a block quote."""
     return "\n".join(f"> {line}" for line in escaped(text).split("\n"))
+
+
+def table(head: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already; ``alignment``: l or r for each column."""
+    rule = ["---:" if side == "r" else "---" for side in alignment]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))

@@ -1,11 +1,15 @@
 """The guard against the monolithic prompt: every prompt small, tested, and made of used parts."""
 
-from importlib.resources import files
+import re
 
 from pydantic import BaseModel, ConfigDict
 
 from infra.embeddings import count_tokens
-from tasks.prompts import Prompt, file_prompt, prompt_names
+from tasks.prompt_sections import ANYWHERE, pieces
+from tasks.prompts import PLACEHOLDER, Prompt, file_prompt, part_names, prompt_names
+
+MOST = 1_000  # tokens, whatever budget a prompt gives itself
+_SHOWN = 12  # pieces of a prompt that is too long
 
 
 class Lint(BaseModel):
@@ -39,8 +43,10 @@ def lint_all() -> list[Lint]:
 def lint(prompt: Prompt) -> Lint:
     """One prompt's tokens and faults."""
     texts = prompt.fixed_text
+    if re.search(r"\w", around := PLACEHOLDER.sub("", prompt.message)):
+        texts = {**texts, "message": around}
     tokens = dict(zip(texts, count_tokens(list(texts.values())), strict=True))
-    faults = [*_over_budget(prompt, tokens), *_case_faults(prompt)]
+    faults = [*_over_budget(prompt, texts, tokens), *_case_faults(prompt)]
     return Lint(
         prompt=prompt.name,
         version=prompt.version,
@@ -50,22 +56,31 @@ def lint(prompt: Prompt) -> Lint:
     )
 
 
-def part_names() -> set[str]:
-    """Names of the shared parts."""
-    folder = files("tasks.prompts").joinpath("parts")
-    return {file.name[:-3] for file in folder.iterdir() if file.name.endswith(".md")}
-
-
-def _over_budget(prompt: Prompt, tokens: dict[str, int]) -> list[str]:
-    total = sum(tokens.values())
-    if total <= prompt.budget:
+def _over_budget(prompt: Prompt, texts: dict[str, str], tokens: dict[str, int]) -> list[str]:
+    total, most = sum(tokens.values()), min(prompt.budget, MOST)
+    if total <= most:
         return []
     largest = sorted(tokens, key=lambda part: -tokens[part])
     sizes = ", ".join(f"{part} {tokens[part]}" for part in largest)
+    whose = "its budget" if most == prompt.budget else "the most that a budget may be"
     return [
-        f"{total} tokens of fixed text, and its budget is {prompt.budget} ({sizes}): "
-        f"split {largest[0]} into prompts that each do one thing"
+        f"{total} tokens of fixed text, and {whose} is {most} ({sizes}): split it",
+        *(fault for part in ("instructions", "message") for fault in _pieces(texts.get(part, ""))),
     ]
+
+
+def _pieces(text: str) -> list[str]:
+    """The pieces that a text is to be split into, the largest first, and where each belongs."""
+    found = pieces(text)
+    faults = [
+        f'"{piece.title}", {piece.tokens} tokens' + (f" → {piece.belongs}" if piece.belongs else "")
+        for piece in found[:_SHOWN]
+    ]
+    if rest := found[_SHOWN:]:
+        faults.append(f"{len(rest)} smaller pieces, {sum(p.tokens for p in rest)} tokens")
+    if found and not any(piece.belongs for piece in found):
+        faults.insert(0, f"it has no headings, so these are its paragraphs. Put {ANYWHERE}")
+    return faults
 
 
 def _case_faults(prompt: Prompt) -> list[str]:

@@ -4,17 +4,15 @@ HTML inside Markdown is rendered there, so text of tickets and models is escaped
 pictures are our own, which hold numbers, dates and finding ids, never words of others.
 """
 
-import base64
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from tasks.findings import Finding, Report, Section
-from tasks.markdown import escaped
+from tasks.markdown import escaped, table
+from tasks.plots import ACCENT, panels, picture
 from tasks.report_page import clean, clip, reasons
 from tasks.timeline import period_starts, series
 
-ACCENT = "#1a5c78"
 _LEVELS = "▁▂▃▄▅▆▇█"
 _THEMES_IN_ARTIFACT = 30
 _SYNTHESIS_IN_ARTIFACT = 20_000  # characters; an artifact must stay under 1 MB
@@ -47,8 +45,7 @@ def markdown_report(report: Report) -> str:
 def markdown_artifact(report: Report) -> str:
     """What a person wants to read on the run's page; under 1 MB whatever the report."""
     blocks = _opening(report, _SYNTHESIS_IN_ARTIFACT)
-    if picture := _plot(report):
-        blocks.append(f"![Tickets over time, and by theme](data:image/png;base64,{picture})")
+    blocks += _plots(report)
     blocks += _ranking(report, _THEMES_IN_ARTIFACT)
     if report.figures.report:
         blocks.append(f"Full report, with the evidence: {_line(clip(report.figures.report, 4096))}")
@@ -86,7 +83,7 @@ def _ranking(report: Report, shown: int) -> list[str]:
     ]
     head = ["", "Theme", "Tickets", "Severity", "Over time"]
     more = [f"And {len(ranked) - shown:,} more themes."] if len(ranked) > shown else []
-    return ["## Themes", _table(head, "llrll", rows), *more]
+    return ["## Themes", table(head, "llrll", rows), *more]
 
 
 def _branch(section: Section, nodes: dict[str, Finding | Section], depth: int) -> list[str]:
@@ -129,7 +126,7 @@ def _cross_table(report: Report) -> str:
         for f in report.themes
     ]
     head = ["Theme", *(f"{_line(g.group, 60)} ({g.tickets:,})" for g in report.groups)]
-    return _table(head, "l" + "r" * len(names), rows)
+    return table(head, "l" + "r" * len(names), rows)
 
 
 def _making(report: Report) -> list[str]:
@@ -149,7 +146,7 @@ def _making(report: Report) -> list[str]:
     refit = "The themes were fitted anew: they cannot be compared with earlier ones one by one."
     return [
         "## How this was made",
-        _table(["", ""], "lr", [[name, value] for name, value in rows.items()]),
+        table(["", ""], "lr", [[name, value] for name, value in rows.items()]),
         *([refit] if report.refitted else []),
         *_failed(report.lost),
     ]
@@ -161,11 +158,6 @@ def _failed(lost: Sequence[str]) -> list[str]:
     more = f"; and {len(lost) - _LOST:,} more in report.json" if len(lost) > _LOST else ""
     named = "; ".join(_line(what) for what in lost[:_LOST])
     return [f"Failed, and tried again in the next run: {named}{more}."]
-
-
-def _table(head: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---:" if side == "r" else "---" for side in alignment]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
 
 
 def _line(text: str, length: int = 300) -> str:
@@ -190,20 +182,17 @@ def _sparkline(counts: Sequence[int]) -> str:
     return "".join(_LEVELS[n * (len(_LEVELS) - 1) // max(sums)] for n in sums)
 
 
-def _plot(report: Report) -> str | None:
-    """A PNG, base64: tickets over time, and the largest themes by id."""
+def _plots(report: Report) -> list[str]:
+    """Tickets over time, and the largest themes by id, as one picture."""
     starts, whole = period_starts(report), series(report).get(None, [])
     ranked = sorted(report.themes, key=lambda f: (f.count, -int(f.id[1:])))[-12:]
     drawn = [kind for kind, there in (("time", len(whole) > 1), ("themes", ranked)) if there]
     if not drawn:
-        return None
-    from matplotlib.figure import Figure  # without pyplot: no display, no global state
+        return []
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(4.5 * len(drawn), 3), dpi=110, layout="constrained")
-    for kind, axes in zip(drawn, figure.subplots(1, len(drawn), squeeze=False)[0], strict=True):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8)
+    figure, plots = panels(len(drawn))
+    for kind, axes in zip(drawn, plots, strict=True):
         if kind == "time":
             axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.bar(range(len(whole)), whole, color=ACCENT)
@@ -214,6 +203,4 @@ def _plot(report: Report) -> str | None:
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.barh([f.id for f in ranked], [f.count for f in ranked], color=ACCENT)
             axes.set_title("Tickets by theme", fontsize=9, loc="left")
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return base64.b64encode(file.getvalue()).decode()
+    return [picture(figure, "Tickets over time, and by theme")]

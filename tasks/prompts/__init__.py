@@ -40,7 +40,7 @@ from infra.settings import Role, get_settings
 from tasks import replies
 
 _FOLDER = files(__package__)
-_PLACEHOLDER = re.compile(r"\$([a-z_]+)")
+PLACEHOLDER = re.compile(r"\$([a-z_]+)")
 
 
 class Case(BaseModel):
@@ -174,6 +174,11 @@ def file_prompt(name: str) -> Prompt:
     return parse_prompt(name, _read(f"{name}.md"))
 
 
+def part_names() -> set[str]:
+    """The names of the shared parts."""
+    return {f.name[:-3] for f in _FOLDER.joinpath("parts").iterdir() if f.name.endswith(".md")}
+
+
 def read_part(part: str) -> str:
     """The text of a shared part."""
     return _read(f"parts/{part}.md")
@@ -208,11 +213,11 @@ def parse_prompt(name: str, source: str, part: Callable[[str], str] = read_part)
 
 
 def _check_inputs(where: str, prompt: Prompt) -> None:
-    if found := _PLACEHOLDER.findall(prompt.instructions):
+    if found := PLACEHOLDER.findall(prompt.instructions):
         raise InputError(
             f"{where}: ${found[0]} stands in the instructions; inputs belong after `=== input`."
         )
-    used = set(_PLACEHOLDER.findall(prompt.message))
+    used = set(PLACEHOLDER.findall(prompt.message))
     if used != set(prompt.inputs):
         odd = sorted(used ^ set(prompt.inputs))
         raise InputError(f"{where}: declared inputs and used ones differ in: {', '.join(odd)}.")

@@ -40,6 +40,12 @@ from tasks.answers import PromptRequest
 request = PromptRequest(prompt="classify_ticket", inputs={"ticket": "from plain Python"})
 print(asyncio.run(answer_prompt(request)).reply)
 """
+BACKGROUND = """
+from tasks.answering import answer_in_background
+from tasks.answers import PromptRequest
+request = PromptRequest(prompt="classify_ticket", inputs={"ticket": "in the background"})
+print(answer_in_background.delay(request).result(timeout=60).reply)
+"""
 # What a notebook does: its event loop runs already, and a cell may await.
 NOTEBOOK = """
 import ast, asyncio
@@ -122,6 +128,15 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
             if await condition():
                 return
             await asyncio.sleep(0.2)
+
+
+def with_printed_environment(terminal: Terminal, source: str) -> str:
+    """What plain Python prints when it runs the source with what `patterns env` has printed."""
+    path = f"{Path(sys.executable).parent}:{terminal.variables['PATH']}"
+    command = f'eval "$(patterns env)" && python -c {shlex.quote(source)}'
+    done = terminal.run("sh", "-c", command, PATH=path)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def processes_with(text: str) -> list[int]:
@@ -242,12 +257,8 @@ async def test_the_daily_check_is_scheduled(client: PrefectClient) -> None:
 def test_plain_python_and_notebooks_run_flows_with_the_printed_environment(
     terminal: Terminal,
 ) -> None:
-    path = f"{Path(sys.executable).parent}:{terminal.variables['PATH']}"
     for source in (RUN, NOTEBOOK):
-        command = f'eval "$(patterns env)" && python -c {shlex.quote(source)}'
-        done = terminal.run("sh", "-c", command, PATH=path)
-        assert done.returncode == 0, done.stderr
-        assert "refund" in done.stdout
+        assert "refund" in with_printed_environment(terminal, source)
 
 
 def test_without_it_a_flow_fails_loudly_and_starts_no_server(terminal: Terminal) -> None:
@@ -273,6 +284,14 @@ def test_a_killed_server_is_started_again_once_by_two_terminals_at_once(
     assert [pid for pid, command in ours.items() if "prefect\0server" in command] == [
         terminal.pid("prefect")
     ]
+
+
+@pytest.mark.usefixtures("api")
+def test_a_program_is_answered_in_the_background_also_when_the_server_was_killed_meanwhile(
+    terminal: Terminal,
+) -> None:
+    os.kill(terminal.pid("prefect"), signal.SIGKILL)
+    assert "refund" in with_printed_environment(terminal, BACKGROUND)
 
 
 def test_the_server_has_had_no_trouble_in_all_this(terminal: Terminal) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from infra.llm import close_door
+from tasks import prompts
 from tasks.prompt_labels import promote
 from tasks.prompts import Prompt, file_prompt, parse_prompt
 from tests.deployments.conftest import LABEL, Command, refused
@@ -14,6 +17,24 @@ from tests.endpoint import Body, ScriptedEndpoint, user_text
 pytestmark = pytest.mark.usefixtures("database")
 
 NAME = "classify_ticket"
+
+
+MONOLITH = Path(__file__).parents[1] / "tasks" / "monolith.md"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of prompts with one good prompt in it, in place of the project's."""
+    good, part = file_prompt(NAME).source, prompts.read_part("untrusted")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "untrusted.md").write_text(part, encoding="utf-8")
+    (tmp_path / f"{NAME}.md").write_text(good, encoding="utf-8")
+    monkeypatch.setattr(prompts, "_FOLDER", tmp_path)
+    for kept in (prompts.prompt_names, file_prompt):
+        kept.cache_clear()
+    yield tmp_path
+    for kept in (prompts.prompt_names, file_prompt):
+        kept.cache_clear()
 
 
 def label(category: str) -> str:
@@ -111,3 +132,44 @@ def test_two_versions_are_shown_side_by_side(patterns: Command) -> None:
     assert {json.loads(case["from"]["reply"])["summary"] for case in done["cases"]} == {"earlier"}
     assert "earlier" not in {json.loads(case["to"]["reply"])["summary"] for case in done["cases"]}
     refused(patterns("prompts", "diff", NAME, "--from", "nowhere", "--json"), "'nowhere'")
+
+
+def test_a_monolith_is_refused_naming_what_it_is_to_be_split_into(
+    patterns: Command, folder: Path
+) -> None:
+    good = json.loads(patterns("prompts", "lint", "--json").out)
+    front = file_prompt(NAME).source.split("---\n")[1]
+    monolith = f"---\n{front}---\n{MONOLITH.read_text(encoding='utf-8')}=== input\n$ticket\n"
+    (folder / "monolith.md").write_text(monolith, encoding="utf-8")
+    prompts.prompt_names.cache_clear()
+
+    done = patterns("prompts", "lint")
+    assert done.status == 1
+    passed, refused, *faults = done.out.splitlines()
+    assert passed.startswith(f"✓ {NAME}: ")
+    assert refused.startswith("✗ monolith: ")
+    assert "its budget is 150" in faults[0]
+    for named in (
+        '"Context", 346 tokens → an input in the message',
+        '"HISTORY OF THE CONVERSATION", 322 tokens → an input in the message',
+        '"Rules", 246 tokens → parts/rules.md',
+        '"Output format", 156 tokens → `fills`',
+        '"Examples", 378 tokens → `examples` in the front matter',
+        '"Answering the customer", 98 tokens → a prompt of its own',
+    ):
+        assert named in done.out
+    told = json.loads(patterns("prompts", "lint", "--json").out)["prompts"]
+    assert [each for each in told if each["prompt"] == NAME] == good["prompts"]
+    assert good["prompts"][0]["faults"] == []
+
+
+def test_prompts_that_are_small_end_the_lint_with_status_0(patterns: Command) -> None:
+    done = patterns("prompts", "lint")
+    assert (done.status, "✗" in done.out) == (0, False)
+
+
+def test_a_part_that_no_prompt_uses_is_refused(patterns: Command, folder: Path) -> None:
+    (folder / "parts" / "forgotten.md").write_text("Be kind.", encoding="utf-8")
+    done = patterns("prompts", "lint")
+    assert done.status == 1
+    assert "parts/forgotten.md is used by no prompt" in done.out

@@ -1,8 +1,13 @@
-"""What is served is what `prefect.yaml` declares, or nothing."""
+"""What is served is what `prefect.yaml` declares, and the background tasks, or nothing."""
+
+import asyncio
+import subprocess
+import sys
 
 import pytest
 from pydantic import ValidationError
 
+from deployments import serve
 from deployments.serve import Declaration, declarations, deployment_of
 
 DECLARED = {
@@ -38,3 +43,35 @@ def test_an_entrypoint_that_does_not_import_stops_everything() -> None:
 def test_a_field_that_nobody_reads_is_refused() -> None:
     with pytest.raises(ValidationError, match="schedule"):
         Declaration.model_validate({**DECLARED, "schedule": {"cron": "0 6 * * *"}})
+
+
+def test_a_background_task_that_does_not_import_stops_everything() -> None:
+    broken = "import sys; sys.modules['tasks.answering'] = None; import deployments.serve"
+    done = subprocess.run(
+        [sys.executable, "-c", broken], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "import of tasks.answering halted" in done.stderr
+
+
+async def test_a_task_worker_that_breaks_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts, goes_on = [], asyncio.Event()
+
+    class Breaking:
+        def __init__(self, *tasks: object, limit: int) -> None:
+            starts.append(tasks)
+
+        async def astart(self) -> None:
+            if len(starts) < 3:
+                raise ExceptionGroup("of the worker", [ConnectionResetError()])
+            goes_on.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(serve, "TaskWorker", Breaking)
+    monkeypatch.setattr(serve, "_PAUSE", 0)
+    serving = asyncio.create_task(serve.serve_tasks())
+    await asyncio.wait_for(goes_on.wait(), 10)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert starts == [serve.BACKGROUND_TASKS] * 3

@@ -95,18 +95,14 @@ class PatternsCache(BaseCache):
 
 async def _lookup(prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
     patience = get_settings().chat_timeout
-    days = get_settings().cache_days
     params: dict[str, Any] = {
         **_NOBODY,
-        "key": _key(prompt, llm_string),
-        "model": PROMPT,
-        "prompt": PROMPT,
+        **_call(prompt, llm_string),
         "version": "",
-        "request": Jsonb({"prompt": storable(prompt), "llm": storable(llm_string)}),
         "sources": [],
         "inputs": None,
         "tenant": "",
-        "ttl": None if days is None else days * 86_400,
+        "ttl": get_settings().cache_ttl,
         "holder": HOLDER,
         "lease": patience,
     }
@@ -121,6 +117,7 @@ async def _update(prompt: str, llm_string: str, generations: Sequence[Generation
     used = [_tokens(each) for each in generations]
     asked, told = sum(a for a, _, _ in used), sum(t for _, t, _ in used)
     model = next((name for _, _, name in used if name), PROMPT)
+    await fetch("make_call", _call(prompt, llm_string))
     await fetch(
         "keep_reply",
         {
@@ -146,6 +143,16 @@ async def _clear() -> None:
 async def _closed() -> None:
     await stop_listening()
     await close_pool()
+
+
+def _call(prompt: str, llm_string: str) -> dict[str, Any]:
+    asked = {"prompt": storable(prompt), "llm": storable(llm_string)}
+    return {
+        "key": _key(prompt, llm_string),
+        "model": PROMPT,
+        "prompt": PROMPT,
+        "request": Jsonb(asked),
+    }
 
 
 def _loaded(text: str) -> RETURN_VAL_TYPE:

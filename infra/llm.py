@@ -150,7 +150,12 @@ async def kept_reply(request: Request, similar_to: bytes | None = None) -> Reply
     ``similar_to``: key of another call, whose reply is given to this request: a semantic hit.
     """
     started, kind = time.perf_counter(), "semantic" if similar_to else "exact"
-    params = {"key": similar_to or request.key, "ttl": _ttl(), "served_by": kind, **_use(request)}
+    params = {
+        "key": similar_to or request.key,
+        "ttl": get_settings().cache_ttl,
+        "served_by": kind,
+        **_use(request),
+    }
     rows = await fetch("use_reply", params)
     return _stored(request, rows[0], started, kind) if rows else None
 
@@ -165,12 +170,6 @@ def _stored(request: Request, row: dict[str, Any], started: float, served_by: st
         ) from error
     stored = RawReply(row["reply"]["text"], 0, 0, "whole", 0.0)
     return _reply(request, stored, value, started, served_by=served_by, paid_by=row["paid_by"])
-
-
-def _ttl() -> float | None:
-    """Seconds that a reply may be given for; None for ever."""
-    days = get_settings().cache_days
-    return None if days is None else days * 86_400
 
 
 def _reply(
@@ -206,7 +205,7 @@ def _claim(request: Request) -> dict[str, Any]:
         "sources": list(request.sources),
         "inputs": _inputs(request),
         "tenant": request.tenant,
-        "ttl": _ttl(),
+        "ttl": get_settings().cache_ttl,
         "holder": HOLDER,
         "lease": LEASE,
         **_use(request),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _clients: dict[tuple[Any, ...], "asyncio.Future[BaseChatModel]"] = {}
 _CONNECTION_ERRORS = (aiohttp.ClientError, httpx.HTTPError)
 
+_WHERE = "See `patterns doctor`; PATTERNS_CHAT_BASE_URL names the endpoint."
 _OVERFLOW = re.compile("maximum context|context (?:length|window|size)|exceed.{0,30}context")
 
 LOCAL_TIMEOUT = 600.0  # seconds: a CPU reads a full context in minutes
@@ -258,8 +259,7 @@ def _translated(model: str) -> Iterator[None]:
         if not isinstance(error, (ModelError, ValueError, OSError, *_CONNECTION_ERRORS)):
             raise
         raise ModelUnavailable(
-            f"{model} does not answer: {type(error).__name__}: {_first_line(error)} See `patterns "
-            "doctor`; PATTERNS_CHAT_BASE_URL names the endpoint."
+            f"{model} does not answer: {type(error).__name__}: {_first_line(error)} {_WHERE}"
         ) from error
 
 
@@ -290,7 +290,7 @@ def _refused(model: str, status: int, error: Exception) -> ModelError:
             _retry_after(error),
         )
     if status >= 500 or status == 408:
-        return ModelUnavailable(f"{model} answers {status}: {said} See `patterns doctor`.")
+        return ModelUnavailable(f"{model} answers {status}: {said} {_WHERE}")
     if code in ("content_filter", "content_policy_violation", "invalid_prompt"):
         return ModelRefused(f"{model} declined to answer: {said}")
     if code == "context_length_exceeded" or _OVERFLOW.search(str(error).lower()):

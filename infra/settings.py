@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         description="Embedding model, as provider:model. local: is the embedded one.",
     )
 
+    @property
+    def cache_ttl(self) -> float | None:
+        """Seconds that a kept reply may be given for; None for ever."""
+        return None if self.cache_days is None else self.cache_days * 86_400
+
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:

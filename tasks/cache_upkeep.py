@@ -153,10 +153,9 @@ async def _evicted(
     *,
     unusable: bool = False,
 ) -> int:
-    days = get_settings().cache_days
     params = {
         **{"prompt": prompt, "model": model, "sources": sources, "tenant": tenant},
-        **{"unusable": unusable, "ttl": None if days is None else days * 86_400},
+        **{"unusable": unusable, "ttl": get_settings().cache_ttl},
     }
     [row] = await fetch("evict", params)
     return int(row["evicted"])

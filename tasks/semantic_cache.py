@@ -211,12 +211,11 @@ async def _lesson(prompt: str, version: str, model: str) -> dict[str, Any]:
 
 
 async def _nearest(place: bytes, text: str, vector: "np.ndarray") -> Nearest | None:
-    days = get_settings().cache_days
     params = {
         "place": place,
         "embedder": embedder_name(),
         "embedding": HalfVector(vector),
-        "ttl": None if days is None else days * 86_400,
+        "ttl": get_settings().cache_ttl,
         "most": _NEIGHBOURS,
     }
     indexed = "nearest_questions_384" if len(vector) == 384 else "nearest_questions"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from langchain_core.globals import set_llm_cache
+from langchain_core.outputs import Generation
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
@@ -76,6 +77,11 @@ def test_whoever_waits_for_a_call_that_failed_makes_it_in_the_end(
     started = time.monotonic()
     assert cache.lookup("[]", "model") is None
     assert time.monotonic() - started >= 0.9
+
+
+def test_what_is_put_in_without_having_been_looked_for_is_there(cache: PatternsCache) -> None:
+    cache.update("[]", "model", [Generation(text="put")])
+    assert cache.lookup("[]", "model") == [Generation(text="put")]
 
 
 def test_clearing_it_drops_nothing_else(cache: PatternsCache, chat: ChatOpenAI) -> None:

@@ -1,5 +1,11 @@
 -- The caching layer: similar questions, what was learned of them, stock-taking and upkeep.
 
+-- name: make_call
+-- Room for a reply that came without being asked for here.
+insert into patterns.calls (key, model, prompt, version, request)
+values (%(key)s, %(model)s, %(prompt)s, '', %(request)s)
+on conflict do nothing;
+
 -- name: keep_question
 insert into patterns.questions (call_key, place, embedder, question, embedding)
 select key, %(place)s, %(embedder)s, %(question)s, %(embedding)s
@@ -77,7 +83,8 @@ order by prompt, id;
 
 -- name: note_check
 insert into patterns.checks (lesson_id, hit_key, similarity, prompt, inputs, tenant, corpus)
-values (%(lesson)s, %(key)s, %(similarity)s, %(prompt)s, %(inputs)s, %(tenant)s, %(corpus)s);
+select %(lesson)s, key, %(similarity)s, %(prompt)s, %(inputs)s, %(tenant)s, %(corpus)s
+from patterns.calls where key = %(key)s;
 
 -- name: take_checks
 -- Each is taken by one; one that could not be made is noted again.

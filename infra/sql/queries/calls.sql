@@ -98,7 +98,7 @@ values (%(key)s, %(prompt)s, %(version)s, %(model)s, 'model', %(prompt_tokens)s,
 
 -- name: run_totals
 select count(*) filter (where served_by = 'model') as model_calls,
-       count(*) filter (where served_by = 'exact') as cache_hits,
+       count(*) filter (where served_by <> 'model') as cache_hits,
        coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens,
        coalesce(sum(completion_tokens), 0)::bigint as completion_tokens,
        case when count(*) filter (where cost_usd is null) = 0

@@ -2,7 +2,7 @@
 
 Its entries are calls like all others: shared by processes, limited, evicted, counted as they are.
 Equal questions at once are asked once: who finds nothing has the call to make, the others wait for
-its answer, for as long as a call may take (``PATTERNS_CHAT_TIMEOUT``).
+its answer, but no longer than a lease: a caller whose call failed never says so.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from infra.notices import notice, stop_listening
 from infra.postgres import close_pool, fetch
 from infra.providers import price_of, storable
 from infra.settings import get_settings
-from infra.slots import HOLDER
+from infra.slots import HOLDER, LEASE
 
 PROMPT = "langchain"  # what such calls are called in the ledger
 _POLL = 2.0  # seconds, beneath LISTEN, while another caller makes the same call
@@ -94,7 +94,6 @@ class PatternsCache(BaseCache):
 
 
 async def _lookup(prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
-    patience = get_settings().chat_timeout
     params: dict[str, Any] = {
         **_NOBODY,
         **_call(prompt, llm_string),
@@ -104,12 +103,12 @@ async def _lookup(prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         "tenant": "",
         "ttl": get_settings().cache_ttl,
         "holder": HOLDER,
-        "lease": patience,
+        "lease": LEASE,
     }
     while True:
         for row in await fetch("use_or_claim_call", params):
             return None if row["ours"] else _loaded(row["reply"]["text"])
-        if await fetch("wait_for_call", {"key": params["key"], "lease": patience}):
+        if await fetch("wait_for_call", {"key": params["key"], "lease": LEASE}):
             await notice(_key(prompt, llm_string).hex(), _POLL)
 
 

@@ -58,7 +58,7 @@ class OpenAICompatible(ChatOpenAI):
                 raise _refusal(response.status, body, response.headers)
         try:
             result = self._create_chat_result(json.loads(body))
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"It is no chat completion: {error}") from error
         if not result.generations:
             raise ValueError("It is a chat completion without a choice.")

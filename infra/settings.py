@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         description="Most wrong answers of the semantic cache, a share of requests; 0: it is off.",
     )
     cache_check_share: float = Field(
-        0.05, ge=0, le=1, description="Share of semantic hits that are checked against the model."
+        0.05, gt=0, le=1, description="Share of semantic hits that are checked against the model."
     )
     cache_days: float | None = Field(
         None, gt=0, description="Days that a kept reply may be given for. Unset: for ever."

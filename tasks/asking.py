@@ -64,8 +64,12 @@ async def cached(prompt: str, inputs: Mapping[str, str], tenant: str = "") -> Re
     request = _request(asked, inputs, tenant=tenant)
     await _store_version(asked)
     with charged_to_task():
-        if (reply := await kept_reply(request)) or not asked.question:
+        if reply := await kept_reply(request):
             return reply
+        if not asked.question or not get_settings().max_wrong_hits:
+            return None
+        if len(inputs[asked.question]) > semantic_cache.LONGEST:
+            return None
         return await semantic_cache.similar_reply(
             await semantic_cache.look_up(request, asked.question)
         )

@@ -8,6 +8,7 @@ languages numbers, names, codes and their order still count.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -17,7 +18,7 @@ import snowballstemmer
 
 _STEM = snowballstemmer.stemmer("english").stemWord
 _CODE = r"[\w.+-]+@[\w-]+\.[\w.-]+|https?://\S+|[\w-]+(?:[./_\\:#@][\w-]+)+|[#@][\w-]+"
-_TOKEN = re.compile(rf"\d+(?:[.,:/-]\d+)*\w*|{_CODE}|[^\W_]+(?:['’][^\W_]+)*|[$€£¥%]")
+_TOKEN = re.compile(rf"\d+(?:[.,:/-]\d+)*\w*|{_CODE}|[^\W_]+(?:['’][^\W_]+)*[+#]*|[$€£¥%<>]")
 _QUOTED = re.compile(r"[\"“«`]([^\"”»`]{1,80})[\"”»`]")
 _SENTENCE_END = re.compile(r"[.!?…:]\s*$")
 _MOST_CAPITALS = 0.8  # share of the words that may begin with one where they tell names
@@ -123,7 +124,7 @@ def _shared(names: tuple[str, ...], other: _Read) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _read(text: str) -> _Read:
-    text = _EITHER_WAY.sub("", text)
+    text = _EITHER_WAY.sub("", unicodedata.normalize("NFKC", text))
     tokens = list(_TOKEN.finditer(text))
     plain = [token.group().replace("’", "'") for token in tokens]
     lower = [word.casefold().removesuffix("'s") for word in plain]
@@ -169,7 +170,9 @@ def _names(text: str, tokens: list[re.Match[str]], lower: list[str]) -> Iterator
     quoted = [m.span(1) for m in _QUOTED.finditer(text)]
     for at, (token, word) in enumerate(zip(tokens, lower, strict=True)):
         said = token.group()
-        starts = at == 0 or bool(_SENTENCE_END.search(text[: token.start()]))
+        starts = at == 0 or bool(
+            _SENTENCE_END.search(text[max(0, token.start() - 8) : token.start()])
+        )
         if word in _FUNCTION_WORDS or word in _NEGATIONS or said.isdigit():
             continue
         mixed = any(c.isdigit() for c in said) and any(c.isalpha() for c in said)

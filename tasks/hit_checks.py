@@ -5,7 +5,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from infra.errors import InputError
+from infra.errors import InputError, ModelRejected
 from infra.postgres import Jsonb, fetch
 from tasks.asking import ask
 from tasks.prompt_labels import find_version
@@ -43,8 +43,11 @@ async def make_checks(most: int = 20) -> int:
     retry_condition_fn=is_transient,
 )
 async def check_hits() -> int:
-    """`make_checks` as a task."""
-    return await make_checks()
+    """`make_checks` as a task, until none is noted any more that can be made."""
+    done = 0
+    while made := await make_checks():
+        done += made
+    return done
 
 
 async def _check(check: dict[str, Any]) -> bool:
@@ -58,7 +61,7 @@ async def _check(check: dict[str, Any]) -> bool:
             corpus=check["corpus"],
             similar=False,
         )
-    except (InputError, *UNUSABLE):
+    except (InputError, ModelRejected, *UNUSABLE):
         return False
     right = await same_answer(check["reply"], reply.text)
     await observe(check["lesson"], check["similarity"], right, "check")

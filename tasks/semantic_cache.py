@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from infra.embeddings import embed, embedder_name
 from infra.llm import Reply, Request, complete, kept_reply
 from infra.postgres import HalfVector, Jsonb, fetch
+from infra.providers import storable
 from infra.settings import get_settings
 from tasks.guards import differences
 from tasks.thresholds import Certified, judge, learn
@@ -27,6 +28,7 @@ from tasks.thresholds import Certified, judge, learn
 if TYPE_CHECKING:
     import numpy as np
 
+LONGEST = 2000  # characters of a question; longer ones are hardly asked again
 _NEIGHBOURS = 5  # of which the nearest that passes the guards counts
 _SAME_PROSE = 0.85  # similarity of two free texts that say the same
 _LONG = 3  # words from which a field of a reply is prose
@@ -65,6 +67,8 @@ async def answer(request: Request, question: str) -> Reply:
     """
     if reply := await kept_reply(request):
         return reply
+    if not 0 < len((request.inputs or {}).get(question, "").strip()) <= LONGEST:
+        return await complete(request)
     asked = await look_up(request, question)
     return await similar_reply(asked) or await ask_and_learn(asked)
 
@@ -72,7 +76,7 @@ async def answer(request: Request, question: str) -> Reply:
 async def look_up(request: Request, question: str) -> Asked:
     """What the cache knows of a request's question."""
     inputs = dict(request.inputs or {})
-    text = inputs.pop(question)
+    text = storable(inputs.pop(question))
     place = _place(request, inputs)
     row = await _lesson(request.prompt, request.version, request.model)
     [vector] = await embed([text])
@@ -101,7 +105,7 @@ async def similar_reply(asked: Asked) -> Reply | None:
             "key": near.key,
             "similarity": near.similarity,
             "prompt": asked.request.prompt,
-            "inputs": Jsonb(dict(asked.request.inputs or {})),
+            "inputs": Jsonb({k: storable(v) for k, v in (asked.request.inputs or {}).items()}),
             "tenant": asked.request.tenant,
             "corpus": asked.request.corpus,
         }
@@ -113,12 +117,13 @@ async def ask_and_learn(asked: Asked) -> Reply:
     """The model's reply: kept for similar questions, and a lesson on what they would have got."""
     reply = await complete(asked.request)
     # While hits are given, of misses as few are counted as of hits: what is counted stays a fair
-    # sample of the requests.
+    # sample of the requests. Those without a neighbour are left out, for in a cache that is just
+    # filling they would certify anything; so are those that waited for the same call of another.
     share = 1.0 if asked.threshold is None else get_settings().cache_check_share
-    if random.random() < share:
-        near = asked.nearest
-        right = near is None or await same_answer(near.reply, reply.text)
-        await observe(asked.lesson, near.similarity if near else None, right, "miss")
+    near = asked.nearest
+    if near and reply.served_by == "model" and random.random() < share:
+        right = await same_answer(near.reply, reply.text)
+        await observe(asked.lesson, near.similarity, right, "miss")
     params = {
         "key": bytes.fromhex(reply.key),
         "place": asked.place,
@@ -168,37 +173,35 @@ async def lesson_of(prompt: str, version: str, model: str) -> int:
 async def same_answer(a: str, b: str) -> bool:
     """Whether two replies say the same; in doubt they do not.
 
-    Of replies that are JSON objects, everything but prose must be equal; where there is nothing but
-    prose, it must be similar and pass the guards.
+    Of replies that are JSON objects, everything but prose must be equal; prose must be similar and
+    pass the guards.
     """
     if a.split() == b.split():
         return True
-    decided = [_decided(text) for text in (a, b)]
-    if all(decided):
-        return decided[0] == decided[1]
-    if differences(a, b):
+    (decided, prose), (others, other_prose) = _parts(a), _parts(b)
+    if decided != others or differences(prose, other_prose):
         return False
-    one, other = await embed([a, b])
+    if prose.split() == other_prose.split():
+        return True
+    one, other = await embed([prose, other_prose])
     return float(one @ other) >= _SAME_PROSE
 
 
-def _decided(text: str) -> dict[str, Any]:
-    """The fields of a JSON object that are no prose; none of any other text."""
+def _parts(text: str) -> tuple[dict[str, Any], str]:
+    """What a reply decides, and its prose; any text but a JSON object is all prose."""
     try:
         fields = json.loads(text)
     except ValueError:
-        return {}
+        return {}, text
     if not isinstance(fields, dict):
-        return {}
-    return {
-        name: value
-        for name, value in fields.items()
-        if not (isinstance(value, str) and len(value.split()) > _LONG)
-    }
+        return {}, text
+    prose = {k: v for k, v in fields.items() if isinstance(v, str) and len(v.split()) > _LONG}
+    return {k: v for k, v in fields.items() if k not in prose}, "\n".join(prose.values())
 
 
 def _place(request: Request, others: dict[str, str]) -> bytes:
-    content = [request.tenant, request.version, request.model, request.corpus, others]
+    kind = [request.version, request.model, request.schema, request.max_tokens]
+    content = [request.tenant, request.corpus, *kind, others]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 

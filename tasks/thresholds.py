@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 CONFIDENCE = 0.95
+_FEWEST = 20  # hits that were seen at a threshold: of fewer, their share says nothing
 _LOWEST, _STEPS = 0.5, 200  # of the grid, which is finer near 1
 
 
@@ -73,7 +74,7 @@ def learn(similarities: "Sequence[float | None]", right: Sequence[bool], bound: 
         tried = judge(similarities, right, float(1 - (1 - _LOWEST) * step**2))
         if tried.interval[1] > bound:
             break
-        if tried.hits > best.hits:
+        if tried.hits > best.hits and tried.hits >= _FEWEST:
             best = tried
     return best
 

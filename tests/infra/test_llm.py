@@ -25,6 +25,7 @@ from infra.llm import Request, complete, kept_reply
 from infra.postgres import fetch, transaction
 from infra.providers import Message
 from infra.settings import get_settings
+from infra.sql import queries
 from tests.endpoint import Fault, Said, ScriptedEndpoint
 
 PAUSE = llm._pause  # before the fixture replaces it
@@ -291,6 +292,17 @@ async def test_a_killed_holder_loses_its_place_when_the_lease_ends(
     started = time.monotonic()
     assert (await complete(question())).served_by == "model"
     assert time.monotonic() - started >= 0.9
+
+
+async def test_a_claim_holds_for_a_statement_that_began_before_it(database: str) -> None:
+    claim = queries()["use_or_claim_call"]
+    params = llm._claim(question()) | {"ttl": None}
+    async with transaction() as early:
+        await early.execute("select now()")  # the time of the whole transaction
+        await asyncio.sleep(0.05)
+        assert (await fetch("use_or_claim_call", {**params, "holder": uuid4()}))[0]["ours"]
+        cursor = await early.execute(claim, {**params, "holder": uuid4()})
+        assert await cursor.fetchall() == []
 
 
 async def test_processes_share_one_call(endpoint: ScriptedEndpoint, database: str) -> None:

@@ -57,7 +57,17 @@ async def test_a_refusal_has_the_endpoints_status_code_and_words(
     assert refused.value.headers["Retry-After"] == "3"
 
 
-@pytest.mark.parametrize("body", ["<html>", "[]", "{}", '{"choices": []}', '{"choices": null}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>",
+        "[]",
+        "{}",
+        '{"choices": []}',
+        '{"choices": null}',
+        '{"choices": [{"message": "hi"}]}',
+    ],
+)
 async def test_an_answer_that_is_no_completion_is_an_error(
     chat: OpenAICompatible,
     endpoint: ScriptedEndpoint,

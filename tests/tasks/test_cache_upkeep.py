@@ -14,6 +14,7 @@ from tasks.asking import ask
 from tasks.cache_upkeep import clear, evict, stock, tend
 from tasks.corpus import load_corpus
 from tasks.passages import passages
+from tasks.prompts import load_prompt
 from tests.endpoint import ScriptedEndpoint
 
 pytestmark = pytest.mark.usefixtures("database", "endpoint")
@@ -163,5 +164,6 @@ def _asked(row: dict[str, object]) -> Request:
         version=str(row["version"]),
         model="openai:scripted",
         messages=(),
+        max_tokens=load_prompt("answer_briefly").max_tokens,
         inputs={"question": "How can I reset my password?"},
     )

@@ -30,6 +30,9 @@ from tasks.guards import differences
         ("flights from rome to oslo", "flights from oslo to rome", "order"),
         ("Does Alice owe Bob?", "Does Bob owe Alice?", "order"),
         ("From 3 to 5 days", "From 5 to 3 days", "order"),
+        ("Is it at 5 am?", "Is it at 5 pm?", "opposites"),
+        ("Is C++ supported?", "Is C supported?", "names"),
+        ("Is it ½ full?", "Is it ¼ full?", "numbers"),
         ("Who founded it?", "When founded they it?", "asked"),
     ],
 )

@@ -115,7 +115,6 @@ async def test_misses_teach_what_would_have_been_right(endpoint: ScriptedEndpoin
     await ask(NAME, {"question": "How could I reset my password?"})
     seen = await fetch("observations", {"lesson": await lesson(), "most": 10})
     assert [(row["similarity"] is None, row["was_right"]) for row in seen] == [
-        (True, True),
         (False, True),
         (False, False),
     ]
@@ -173,6 +172,20 @@ async def test_wrong_hits_observed_lately_outweigh_a_good_past() -> None:
     assert (await state()) == ("off", None)
     # What was observed before does not come back: it is learned anew.
     assert (await relearn(taught)).requests < 15
+
+
+@pytest.mark.parametrize("text", ["", "How do I\0 reset my password?", "reset " * 500])
+async def test_any_question_is_answered(text: str) -> None:
+    assert (await ask(NAME, {"question": text})).served_by == "model"
+    assert (await ask(NAME, {"question": text})).served_by == "exact"
+
+
+async def test_unrelated_questions_certify_nothing() -> None:
+    for word in ["moon", "bread", "tax", "goal", "rain"]:
+        await ask(NAME, {"question": f"What is {word}?"})
+    seen = await fetch("observations", {"lesson": await lesson(), "most": 10})
+    assert len(seen) < 5
+    assert (await relearn(await lesson())).threshold is None
 
 
 async def test_a_hundred_questions_at_once_are_asked_once(endpoint: ScriptedEndpoint) -> None:

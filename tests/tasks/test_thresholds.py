@@ -25,6 +25,11 @@ def test_without_enough_observations_nothing_is_certified() -> None:
     assert learn([0.99] * 368, [True] * 368, 0.01).threshold is not None
 
 
+def test_a_few_hits_certify_nothing_whatever_the_number_of_requests() -> None:
+    assert learn([0.1] * 900 + [0.9] * 19, [True] * 919, 0.01).threshold is None
+    assert learn([0.1] * 900 + [0.9] * 20, [True] * 920, 0.01).threshold is not None
+
+
 def test_the_threshold_is_the_lowest_that_keeps_the_bound() -> None:
     similar = [0.9] * 500 + [0.7] * 500
     right = [True] * 500 + [False] * 500

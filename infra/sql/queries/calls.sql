@@ -2,9 +2,11 @@
 
 -- name: use_reply
 -- A kept reply, noted as a hit of the kind that it is; none when there is none that may be given.
-with found as (
+with unwaited as (
+    select set_config('synchronous_commit', 'off', true)
+), found as (
     select key, reply, model, paid_by
-    from patterns.calls as c where key = %(key)s and patterns.is_usable(c, %(ttl)s)
+    from unwaited, patterns.calls as c where key = %(key)s and patterns.is_usable(c, %(ttl)s)
 ), noted as (
     insert into patterns.ledger (call_key, prompt, version, model, served_by, cost_usd, latency_ms,
                                  root_run, flow_run, flow, task_run)

@@ -16,10 +16,11 @@ return call.reply is not null
     and coalesce(call.reply_sha256 = sha256(convert_to(call.reply ->> 'text', 'UTF8')), false)
     and (ttl is null or extract(epoch from now() - call.replied_at) between -1 and ttl);
 
--- Whether a lease holds: not run out, and no longer than a lease can be.
+-- Whether a lease holds: not run out, and no longer than a lease can be. Some seconds are allowed: the
+-- lease of a transaction that began after ours ends later than ours can.
 create function patterns.is_held(until timestamptz, lease double precision) returns boolean
 language sql stable
-return coalesce(extract(epoch from until - now()) between 0 and lease, false);
+return coalesce(extract(epoch from until - now()) between 0 and lease + 5, false);
 
 -- Questions whose replies are kept, by what else must be equal for one to answer the other. Vectors of
 -- different embedders are never compared.

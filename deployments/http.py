@@ -272,5 +272,5 @@ async def _check_hits() -> None:
             await make_checks()
         except PatternsError as error:  # noted again: whatever is away now may be back later
             _log.warning("Semantic hits could not be checked: %s", error)
-        except Exception:
+        except Exception:  # a fault of ours: told whole, and no reason never to check again
             logging.exception("Semantic hits could not be checked.")

@@ -1,6 +1,7 @@
 """Ask a model with a prompt file: every model call of every pattern goes through here."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -8,7 +9,6 @@ from pydantic import BaseModel
 
 from infra.llm import Reply, Request, complete, kept_reply
 from infra.providers import model_of
-from infra.settings import get_settings
 from tasks import semantic_cache
 from tasks.prompt_labels import keep_version
 from tasks.prompts import Prompt, load_prompt
@@ -44,16 +44,16 @@ async def ask(
     request = _request(
         prompt,
         inputs,
-        fills=fills,
+        model,
+        fills=fills or prompt.reply_model,
         sources=sources,
         attempt=attempt,
-        model=model,
         tenant=tenant,
         corpus=corpus,
     )
     await _store_version(prompt)
     with charged_to_task():
-        if prompt.question and similar and not attempt and get_settings().max_wrong_hits:
+        if prompt.question and similar and not attempt:
             return await semantic_cache.answer(request, prompt.question)
         return await complete(request)
 
@@ -61,44 +61,26 @@ async def ask(
 async def cached(prompt: str, inputs: Mapping[str, str], tenant: str = "") -> Reply | None:
     """The reply that is kept for these inputs or a similar question. No model is asked."""
     asked = load_prompt(prompt)
-    request = _request(asked, inputs, tenant=tenant)
+    request = _request(asked, inputs, fills=asked.reply_model, tenant=tenant)
     await _store_version(asked)
     with charged_to_task():
         if reply := await kept_reply(request):
             return reply
-        if not asked.question or not get_settings().max_wrong_hits:
-            return None
-        if len(inputs[asked.question]) > semantic_cache.LONGEST:
-            return None
-        return await semantic_cache.similar_reply(
-            await semantic_cache.look_up(request, asked.question)
-        )
+        found = await semantic_cache.look_up(request, asked.question) if asked.question else None
+        return await semantic_cache.similar_reply(found) if found else None
 
 
 def _request(
-    prompt: Prompt,
-    inputs: Mapping[str, str],
-    *,
-    fills: type[BaseModel] | None = None,
-    sources: tuple[str, ...] = (),
-    attempt: int = 0,
-    model: str | None = None,
-    tenant: str = "",
-    corpus: str = "",
+    prompt: Prompt, inputs: Mapping[str, str], model: str | None = None, **rest: Any
 ) -> Request:
-    messages = prompt.render(inputs)
     return Request(
         prompt=prompt.name,
         version=prompt.version,
         model=model or model_of(prompt.model),
-        messages=messages,
-        fills=fills or prompt.reply_model,
+        messages=prompt.render(inputs),
         max_tokens=prompt.max_tokens,
-        sources=sources,
-        attempt=attempt,
         inputs=inputs,
-        tenant=tenant,
-        corpus=corpus,
+        **rest,
     )
 
 

@@ -28,7 +28,7 @@ from tasks.thresholds import Certified, judge, learn
 if TYPE_CHECKING:
     import numpy as np
 
-LONGEST = 2000  # characters of a question; longer ones are hardly asked again
+_LONGEST = 2000  # characters of a question; longer ones are hardly asked again
 _NEIGHBOURS = 5  # of which the nearest that passes the guards counts
 _SAME_PROSE = 0.85  # similarity of two free texts that say the same
 _LONG = 3  # words from which a field of a reply is prose
@@ -67,16 +67,19 @@ async def answer(request: Request, question: str) -> Reply:
     """
     if reply := await kept_reply(request):
         return reply
-    if not 0 < len((request.inputs or {}).get(question, "").strip()) <= LONGEST:
-        return await complete(request)
     asked = await look_up(request, question)
+    if asked is None:
+        return await complete(request)
     return await similar_reply(asked) or await ask_and_learn(asked)
 
 
-async def look_up(request: Request, question: str) -> Asked:
-    """What the cache knows of a request's question."""
+async def look_up(request: Request, question: str) -> Asked | None:
+    """What the cache knows of a request's question; None where no similar one is wanted: there are
+    no semantic hits, or the question is empty or too long to be asked again."""
     inputs = dict(request.inputs or {})
     text = storable(inputs.pop(question))
+    if not get_settings().max_wrong_hits or not 0 < len(text.strip()) <= _LONGEST:
+        return None
     place = _place(request, inputs)
     row = await _lesson(request.prompt, request.version, request.model)
     [vector] = await embed([text])
@@ -93,13 +96,11 @@ async def look_up(request: Request, question: str) -> Asked:
 
 async def similar_reply(asked: Asked) -> Reply | None:
     """The reply of the nearest stored question, when it is similar enough. Some are checked."""
-    settings, near = get_settings(), asked.nearest
-    if not settings.max_wrong_hits or near is None or asked.threshold is None:
-        return None
-    if near.similarity < asked.threshold:
+    near = asked.nearest
+    if near is None or asked.threshold is None or near.similarity < asked.threshold:
         return None
     reply = await kept_reply(asked.request, similar_to=near.key)
-    if reply and random.random() < settings.cache_check_share:
+    if reply and random.random() < get_settings().cache_check_share:
         params = {
             "lesson": asked.lesson,
             "key": near.key,

@@ -147,6 +147,7 @@ async def test_questions_of_another_embedder_are_embedded_anew(
     assert (await tend()).embedded == 1
     assert (await tend()).embedded == 0
     near = await semantic_cache.look_up(_asked(await _stored_request()), "question")
+    assert near is not None
     assert near.nearest is not None
     assert near.nearest.similarity > 0.9
 

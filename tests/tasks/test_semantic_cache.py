@@ -180,6 +180,14 @@ async def test_any_question_is_answered(text: str) -> None:
     assert (await ask(NAME, {"question": text})).served_by == "exact"
 
 
+@pytest.mark.parametrize("text", ["", "reset " * 500])
+async def test_an_empty_or_endless_question_is_like_no_other(text: str) -> None:
+    await ask(NAME, {"question": text})
+    await certify()
+    assert await cached(NAME, {"question": f"{text} "}) is None
+    assert (await ask(NAME, {"question": f"{text} "})).served_by == "model"
+
+
 async def test_unrelated_questions_certify_nothing() -> None:
     for word in ["moon", "bread", "tax", "goal", "rain"]:
         await ask(NAME, {"question": f"What is {word}?"})

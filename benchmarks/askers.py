@@ -18,8 +18,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 from uuid import UUID
 
-from infra.llm import Reply, Request, close_door, complete, open_door
+from infra.llm import Reply, close_door, complete, open_door
 from infra.providers import model_of
+from infra.request import Request
 from infra.slots import HOLDER
 from tasks.prompts import load_prompt
 

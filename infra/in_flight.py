@@ -6,8 +6,17 @@ from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
 from infra.errors import PatternsError
+from infra.notices import notice
 from infra.postgres import fetch
 from infra.slots import HEARTBEAT, HOLDER, LEASE, Slots
+
+_POLL = 2.0  # seconds, beneath LISTEN, while another holder works on the same request
+
+
+async def wait_for_call(key: bytes) -> None:
+    """Wait for the holder of a call to have its reply, or to give it up; for `_POLL` at most."""
+    if await fetch("wait_for_call", {"key": key, "lease": LEASE}):
+        await notice(key.hex(), _POLL)
 
 
 class CallsInFlight:

@@ -8,9 +8,12 @@ its answer, but no longer than a lease: a caller whose call failed never says so
 import asyncio
 import atexit
 import hashlib
+import logging
 import threading
+import time
 import warnings
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from langchain_core._api.beta_decorator import LangChainBetaWarning
@@ -19,17 +22,29 @@ from langchain_core.load import dumps, loads
 from langchain_core.outputs import ChatGeneration, Generation
 from psycopg.types.json import Jsonb
 
-from infra.notices import notice, stop_listening
+from infra.in_flight import wait_for_call
+from infra.notices import stop_listening
 from infra.postgres import close_pool, fetch
 from infra.providers import price_of, storable
 from infra.settings import get_settings
 from infra.slots import HOLDER, LEASE
 
 PROMPT = "langchain"  # what such calls are called in the ledger
-_POLL = 2.0  # seconds, beneath LISTEN, while another caller makes the same call
+_LONGEST = 3600.0  # seconds that a call may take
 _NOBODY = dict.fromkeys(("root_run", "flow_run", "flow", "task_run"))
+_NEW: dict[str, Any] = {**_NOBODY, "version": "", "sources": [], "inputs": None, "tenant": ""}
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_Caller = tuple[int, "asyncio.Task[Any] | None"]
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Who has found nothing, and when (`time.perf_counter`)."""
+
+    caller: _Caller
+    at: float
 
 
 class PatternsCache(BaseCache):
@@ -42,22 +57,23 @@ class PatternsCache(BaseCache):
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
+        self._claims: dict[bytes, _Claim] = {}
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """The kept generations, or None: then the call is the caller's to make."""
-        return self._run(_lookup(prompt, llm_string))
+        return self._run(self._lookup(prompt, llm_string, _caller()))
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """`lookup`, without blocking the loop."""
-        return await self._awaited(_lookup(prompt, llm_string))
+        return await self._awaited(self._lookup(prompt, llm_string, _caller()))
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Keep generations."""
-        self._run(_update(prompt, llm_string, return_val))
+        self._run(self._update(prompt, llm_string, return_val))
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """`update`, without blocking the loop."""
-        await self._awaited(_update(prompt, llm_string, return_val))
+        await self._awaited(self._update(prompt, llm_string, return_val))
 
     def clear(self, **kwargs: Any) -> None:
         """Drop what LangChain programs have kept, and nothing else."""
@@ -77,6 +93,43 @@ class PatternsCache(BaseCache):
             self._thread.join()
             loop.close()
 
+    async def _lookup(
+        self, prompt: str, llm_string: str, caller: "_Caller"
+    ) -> RETURN_VAL_TYPE | None:
+        call = _call(prompt, llm_string)
+        key = call["key"]
+        while True:
+            if self._has_claimed(caller, key):  # a list of equal prompts, or another try
+                return None
+            for row in await fetch("use_or_claim_call", {**call, **_NEW, **_limits()}):
+                if row["ours"]:
+                    self._note_claim(caller, key)
+                    return None
+                if (generations := _loaded(row["reply"]["text"])) is not None:
+                    return generations
+                await fetch("forget_reply", {"key": key})
+            await wait_for_call(key)
+
+    def _note_claim(self, caller: "_Caller", key: bytes) -> None:
+        now = time.perf_counter()
+        for old in [k for k, claim in self._claims.items() if claim.at < now - _LONGEST]:
+            del self._claims[old]  # its call failed
+        self._claims[key] = _Claim(caller, now)
+
+    def _has_claimed(self, caller: "_Caller", key: bytes) -> bool:
+        since = time.perf_counter() - LEASE
+        claim = self._claims.get(key)
+        return claim is not None and claim.caller == caller and claim.at > since
+
+    async def _update(
+        self, prompt: str, llm_string: str, generations: Sequence[Generation]
+    ) -> None:
+        call = _call(prompt, llm_string)
+        claim = self._claims.pop(call["key"], None)
+        taken = time.perf_counter() - claim.at if claim else 0.0
+        await fetch("make_call", call)
+        await fetch("keep_reply", _reply(call["key"], generations, taken))
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._started()).result()
 
@@ -93,50 +146,27 @@ class PatternsCache(BaseCache):
         return self._loop
 
 
-async def _lookup(prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
-    params: dict[str, Any] = {
-        **_NOBODY,
-        **_call(prompt, llm_string),
-        "version": "",
-        "sources": [],
-        "inputs": None,
-        "tenant": "",
-        "ttl": get_settings().cache_ttl,
-        "holder": HOLDER,
-        "lease": LEASE,
-    }
-    while True:
-        for row in await fetch("use_or_claim_call", params):
-            return None if row["ours"] else _loaded(row["reply"]["text"])
-        if await fetch("wait_for_call", {"key": params["key"], "lease": LEASE}):
-            await notice(_key(prompt, llm_string).hex(), _POLL)
-
-
-async def _update(prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
+def _reply(key: bytes, generations: Sequence[Generation], seconds: float) -> dict[str, Any]:
     used = [_tokens(each) for each in generations]
     asked, told = sum(a for a, _, _ in used), sum(t for _, t, _ in used)
     model = next((name for _, _, name in used if name), PROMPT)
-    await fetch("make_call", _call(prompt, llm_string))
-    await fetch(
-        "keep_reply",
-        {
-            **_NOBODY,
-            "key": _key(prompt, llm_string),
-            "text": storable(dumps(list(generations))),
-            "prompt": PROMPT,
-            "version": "",
-            "model": model,
-            "prompt_tokens": asked,
-            "completion_tokens": told,
-            "cost_usd": price_of(model, asked, told),
-            "latency_ms": 0.0,
-        },
-    )
+    return {
+        **_NOBODY,
+        "key": key,
+        "text": storable(dumps(list(generations))),
+        "prompt": PROMPT,
+        "version": "",
+        "model": model,
+        "prompt_tokens": asked,
+        "completion_tokens": told,
+        "cost_usd": price_of(model, asked, told),
+        "latency_ms": seconds * 1000,
+    }
 
 
 async def _clear() -> None:
     nothing = dict.fromkeys(("model", "sources", "tenant", "ttl"))
-    await fetch("evict", {**nothing, "prompt": PROMPT, "unusable": False})
+    await fetch("evict", {**nothing, "prompt": PROMPT, "unusable": False, "lease": LEASE})
 
 
 async def _closed() -> None:
@@ -154,11 +184,30 @@ def _call(prompt: str, llm_string: str) -> dict[str, Any]:
     }
 
 
-def _loaded(text: str) -> RETURN_VAL_TYPE:
+def _limits() -> dict[str, Any]:
+    return {"ttl": get_settings().cache_ttl, "holder": HOLDER, "lease": LEASE}
+
+
+def _caller() -> _Caller:
+    """The thread, and in an event loop the task, that asks."""
+    try:
+        return threading.get_ident(), asyncio.current_task()
+    except RuntimeError:
+        return threading.get_ident(), None
+
+
+def _loaded(text: str) -> RETURN_VAL_TYPE | None:
+    """The kept generations; None when another version of LangChain kept what this cannot read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LangChainBetaWarning)  # of its own caches' format
-        generations: RETURN_VAL_TYPE = loads(text, allowed_objects="core")
-    return generations
+        try:
+            found = loads(text, allowed_objects="core")
+        except (ValueError, TypeError, NotImplementedError):
+            found = None
+    if isinstance(found, list) and all(isinstance(each, Generation) for each in found):
+        return found
+    _log.warning("A stored reply of a LangChain program cannot be read: it is asked for again.")
+    return None
 
 
 def _tokens(generation: Generation) -> tuple[int, int, str | None]:

@@ -12,15 +12,11 @@ with the error, at most twice.
 """
 
 import asyncio
-import hashlib
-import json
 import logging
 import random
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
 from typing import Any
 from uuid import UUID
 
@@ -36,8 +32,8 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
-from infra.in_flight import CallsInFlight
-from infra.notices import notice, stop_listening
+from infra.in_flight import CallsInFlight, wait_for_call
+from infra.notices import stop_listening
 from infra.postgres import close_pool, fetch, open_pool
 from infra.providers import (
     Message,
@@ -48,6 +44,7 @@ from infra.providers import (
     send,
     storable,
 )
+from infra.request import Request
 from infra.settings import get_settings
 from infra.slots import HOLDER, LEASE, wait_for_rate
 
@@ -58,54 +55,6 @@ TRIES_AT_FIRST = 3  # while it has never answered: then it is rather a wrong set
 LONGEST_PAUSE = 60.0  # seconds between two tries
 REASKS = 2  # of a reply that does not fit its schema
 _LATE = 10.0  # seconds that a reply may still take when nobody waits for it any more
-_POLL = 2.0  # seconds, beneath LISTEN, while another holder works on the same request
-
-
-@dataclass(frozen=True)
-class Request:
-    """One question to one model. What changes the reply is in here, and so in its key.
-
-    ``fills``: pydantic model of the reply, or None for free text. ``sources``: SHA-256 of the texts
-    that the messages quote, so that a forgotten text takes its calls along. ``attempt``: a number
-    to ask again for a new sample. ``inputs``: of the prompt, kept beside the call for a replay.
-    ``tenant``: whose reply nobody else is given. ``corpus``: version of what the answer rests on.
-    """
-
-    prompt: str
-    version: str
-    model: str
-    messages: tuple[Message, ...]
-    fills: type[BaseModel] | None = None
-    max_tokens: int = 1000
-    sources: tuple[str, ...] = ()
-    attempt: int = 0
-    inputs: Mapping[str, str] | None = None
-    tenant: str = ""
-    corpus: str = ""
-
-    @cached_property
-    def schema(self) -> dict[str, Any] | None:
-        """JSON schema of the reply."""
-        return _schema_of(self.fills) if self.fills else None
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        """What the model is asked, as JSON."""
-        return {
-            "model": self.model,
-            "messages": [[m.role, m.content] for m in self.messages],
-            "schema": self.schema,
-            "max_tokens": self.max_tokens,
-            "attempt": self.attempt,
-            **({"tenant": self.tenant} if self.tenant else {}),
-            **({"corpus": self.corpus} if self.corpus else {}),
-        }
-
-    @cached_property
-    def key(self) -> bytes:
-        """SHA-256 of the content in canonical JSON, in which the schema's hash stands for it."""
-        content = {**self.content, "schema": _digest_of(self.fills) if self.fills else None}
-        return hashlib.sha256(_canonical(content)).digest()
 
 
 @dataclass(frozen=True)
@@ -140,8 +89,7 @@ async def complete(request: Request) -> Reply:
                     return await _ask(request, door, started)
         if kept:
             return _stored(request, kept[0], started, "exact")
-        if await fetch("wait_for_call", {"key": request.key, "lease": LEASE}):
-            await notice(request.key.hex(), _POLL)
+        await wait_for_call(request.key)
 
 
 async def kept_reply(request: Request, similar_to: bytes | None = None) -> Reply | None:
@@ -333,20 +281,6 @@ def _row(request: Request, raw: RawReply, error: ModelError | None = None) -> di
         "error": type(error).__name__ if error else None,
         **_use(request),
     }
-
-
-@cache
-def _schema_of(fills: type[BaseModel]) -> dict[str, Any]:
-    return fills.model_json_schema()
-
-
-@cache
-def _digest_of(fills: type[BaseModel]) -> str:
-    return hashlib.sha256(_canonical(_schema_of(fills))).hexdigest()
-
-
-def _canonical(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _use(request: Request) -> dict[str, Any]:

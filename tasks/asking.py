@@ -7,8 +7,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
-from infra.llm import Reply, Request, complete, kept_reply
+from infra.llm import Reply, complete, kept_reply
 from infra.providers import model_of
+from infra.request import Request
 from tasks import semantic_cache
 from tasks.prompt_labels import keep_version
 from tasks.prompts import Prompt, load_prompt

@@ -8,6 +8,7 @@ from infra.embeddings import embed, embedder_name
 from infra.errors import InputError
 from infra.postgres import HalfVector, fetch
 from infra.settings import get_settings
+from infra.slots import LEASE
 from tasks.corpus import load_corpus
 from tasks.passages import passages
 from tasks.prompts import prompt_names
@@ -155,7 +156,7 @@ async def _evicted(
 ) -> int:
     params = {
         **{"prompt": prompt, "model": model, "sources": sources, "tenant": tenant},
-        **{"unusable": unusable, "ttl": get_settings().cache_ttl},
+        **{"unusable": unusable, "ttl": get_settings().cache_ttl, "lease": LEASE},
     }
     [row] = await fetch("evict", params)
     return int(row["evicted"])

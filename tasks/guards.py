@@ -4,7 +4,7 @@ A sentence embedding hardly sees them: "enable 2FA" and "disable 2FA", "5 days" 
 Rome to Oslo" and "from Oslo to Rome" lie closer to each other than most paraphrases. So a stored
 question is taken for the same only when none of these differs: numbers with their units, names and
 codes, negation, opposite words, and the order of what stands in both. They read English; in other
-languages numbers, names, codes and their order still count.
+languages numbers, names, codes and their order still count, and the commonest negations.
 """
 
 import re
@@ -18,7 +18,9 @@ import snowballstemmer
 
 _STEM = snowballstemmer.stemmer("english").stemWord
 _CODE = r"[\w.+-]+@[\w-]+\.[\w.-]+|https?://\S+|[\w-]+(?:[./_\\:#@][\w-]+)+|[#@][\w-]+"
-_TOKEN = re.compile(rf"\d+(?:[.,:/-]\d+)*\w*|{_CODE}|[^\W_]+(?:['’][^\W_]+)*[+#]*|[$€£¥%<>]")
+_TOKEN = re.compile(
+    rf"(?:(?<![^\s(])-)?\d+(?:[.,:/-]\d+)*\w*|{_CODE}|[^\W_]+(?:['’][^\W_]+)*[+#]*|[$€£¥%<>]"
+)
 _QUOTED = re.compile(r"[\"“«`]([^\"”»`]{1,80})[\"”»`]")
 _SENTENCE_END = re.compile(r"[.!?…:]\s*$")
 _MOST_CAPITALS = 0.8  # share of the words that may begin with one where they tell names
@@ -26,8 +28,8 @@ _ASKED = re.compile(
     r"(?:^|[.!?,]\s+)(who|whose|when|where|why|how (?:many|much|long|often|old|far))\b"
 )
 _EITHER_WAY = re.compile(r"\bor not\b", re.IGNORECASE)
-_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
-_NUMBER_AND_UNIT = re.compile(r"(\d+(?:[.,]\d+)*)([a-z]{1,3})")
+_NUMBER = re.compile(r"-?\d+(?:[.,:/-]\d+)*")
+_NUMBER_AND_UNIT = re.compile(r"(-?\d+(?:[.,]\d+)*)([a-z]{1,3})")
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 
 _WORDS_OF_NUMBERS = {
@@ -59,7 +61,15 @@ _UNITS = {
 _NEGATIONS = frozenset(
     "not no never none nobody nothing nowhere neither nor cannot cant dont doesnt didnt wont isnt "
     "arent wasnt werent couldnt shouldnt wouldnt hasnt havent hadnt aint hardly "
-    "unable refuse refuses".split()
+    "unable refuse refuses "
+    "nicht kein keine keinen keinem keiner nie niemals ohne pas jamais aucun aucune sans sin nunca "
+    "jamás ningún ninguna não nem sem senza niet geen nooit zonder bez не нет без никогда".split()
+)
+# Named by any spelling; "may" and "march" only where a capital tells them from the verbs.
+_DATES = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday january february april june july "
+    "august september october november december jan feb apr jun jul aug sep sept oct nov dec "
+    "mon tue wed thu fri".split()
 )
 _PREFIXES = ("un", "dis", "in", "im", "il", "ir", "non", "de", "mis", "re", "anti", "over", "under")
 _DIRECTIONS = frozenset("from to into onto than before after by over under against for via".split())
@@ -124,7 +134,7 @@ def _shared(names: tuple[str, ...], other: _Read) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _read(text: str) -> _Read:
-    text = _EITHER_WAY.sub("", unicodedata.normalize("NFKC", text))
+    text = _EITHER_WAY.sub("", unicodedata.normalize("NFKC", text).replace("−", "-"))
     tokens = list(_TOKEN.finditer(text))
     plain = [token.group().replace("’", "'") for token in tokens]
     lower = [word.casefold().removesuffix("'s") for word in plain]
@@ -181,7 +191,13 @@ def _names(text: str, tokens: list[re.Match[str]], lower: list[str]) -> Iterator
             any(c.isupper() for c in said[1:]) or (said[0].isupper() and not starts)
         )
         code = not re.fullmatch(r"[\w'’]+|[$€£¥%]", said) and not _NUMBER.fullmatch(word)
-        if joined or capital or code or any(s <= token.start() < e for s, e in quoted):
+        if (
+            word in _DATES
+            or joined
+            or capital
+            or code
+            or any(s <= token.start() < e for s, e in quoted)
+        ):
             yield word
 
 

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from infra.errors import InputError, ModelRejected
-from infra.postgres import Jsonb, fetch
+from infra.postgres import fetch
 from tasks.asking import ask
 from tasks.prompt_labels import find_version
 from tasks.prompts import Prompt, file_prompt
@@ -14,24 +14,27 @@ from tasks.runs import charged, is_transient
 from tasks.semantic_cache import observe, same_answer
 from tasks.wording import UNUSABLE
 
+_AT_ONCE = 20  # checks that are taken
+_LEASE = 600.0  # seconds for which they are: a slow model answers twenty in them
 
-async def make_checks(most: int = 20) -> int:
-    """Ask the model what up to ``most`` noted hits should have said; how many were checked.
+
+async def make_checks() -> int:
+    """Ask the model what noted hits should have said; how many were checked.
 
     What it says is kept as that question's own reply. A hit whose question the model cannot answer
-    stays unchecked. Raises what the call of a check raises, after noting the rest again.
+    stays unchecked. Raises what the call of a check raises, after giving back the rest; what a
+    process that dies had taken is taken again by another.
     """
-    noted = await fetch("take_checks", {"most": most})
-    done = 0
+    made = 0
     async with charged():
-        for number, check in enumerate(noted):
+        while checks := await fetch("take_checks", {"most": _AT_ONCE, "lease": _LEASE}):
             try:
-                done += await _check(check)
+                for check in checks:
+                    made += await _check(check)
             except BaseException:
-                for rest in noted[number:]:
-                    await fetch("note_check", {**rest, "inputs": Jsonb(rest["inputs"])})
+                await fetch("give_back_checks", {"checks": [check["id"] for check in checks]})
                 raise
-    return done
+    return made
 
 
 @task(
@@ -43,11 +46,8 @@ async def make_checks(most: int = 20) -> int:
     retry_condition_fn=is_transient,
 )
 async def check_hits() -> int:
-    """`make_checks` as a task, until none is noted any more that can be made."""
-    done = 0
-    while made := await make_checks():
-        done += made
-    return done
+    """`make_checks` as a task."""
+    return await make_checks()
 
 
 async def _check(check: dict[str, Any]) -> bool:
@@ -59,12 +59,14 @@ async def _check(check: dict[str, Any]) -> bool:
             model=lesson["model"],
             tenant=check["tenant"],
             corpus=check["corpus"],
+            sources=tuple(check["sources"]),
             similar=False,
         )
     except (InputError, ModelRejected, *UNUSABLE):
+        await fetch("drop_check", {"check": check["id"]})
         return False
     right = await same_answer(check["reply"], reply.text)
-    await observe(check["lesson"], check["similarity"], right, "check")
+    await observe(check["lesson"], check["similarity"], right, "check", check["id"])
     return True
 
 

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra.embeddings import embed, embedder_name
-from infra.llm import Reply, Request, complete, kept_reply
-from infra.postgres import HalfVector, Jsonb, fetch
+from infra.llm import Reply, complete, kept_reply
+from infra.postgres import HalfVector, Jsonb, fetch, transaction
 from infra.providers import storable
+from infra.request import Request
 from infra.settings import get_settings
+from infra.sql import queries
 from tasks.guards import differences
 from tasks.thresholds import Certified, judge, learn
 
@@ -78,17 +80,21 @@ async def look_up(request: Request, question: str) -> Asked | None:
     no semantic hits, or the question is empty or too long to be asked again."""
     inputs = dict(request.inputs or {})
     text = storable(inputs.pop(question))
-    if not get_settings().max_wrong_hits or not 0 < len(text.strip()) <= _LONGEST:
+    bound = get_settings().max_wrong_hits
+    if not bound or not 0 < len(text.strip()) <= _LONGEST:
         return None
     place = _place(request, inputs)
     row = await _lesson(request.prompt, request.version, request.model)
+    threshold = row["threshold"]
+    if threshold is not None and row["bound"] > bound:  # certified for a bound that was lowered
+        threshold = (await relearn(row["id"])).threshold
     [vector] = await embed([text])
     return Asked(
         request=request,
         question=text,
         place=place,
         lesson=row["id"],
-        threshold=row["threshold"],
+        threshold=threshold,
         vector=vector,
         nearest=await _nearest(place, text, vector),
     )
@@ -109,6 +115,7 @@ async def similar_reply(asked: Asked) -> Reply | None:
             "inputs": Jsonb({k: storable(v) for k, v in (asked.request.inputs or {}).items()}),
             "tenant": asked.request.tenant,
             "corpus": asked.request.corpus,
+            "sources": list(asked.request.sources),
         }
         await fetch("note_check", params)
     return reply
@@ -136,11 +143,23 @@ async def ask_and_learn(asked: Asked) -> Reply:
     return reply
 
 
-async def observe(lesson: int, similarity: float | None, was_right: bool, source: str) -> None:
-    """Note whether the reply of a question so similar would have been right; learn from it."""
-    params = {"lesson": lesson, "similarity": similarity, "was_right": was_right, "source": source}
+async def observe(
+    lesson: int,
+    similarity: float | None,
+    was_right: bool,
+    source: str,
+    check: int | None = None,
+) -> None:
+    """Note whether the reply of a question so similar would have been right; learn from it.
+
+    ``check``: the noted check that it comes from, which is made with this.
+    """
+    params = {
+        **{"lesson": lesson, "similarity": similarity, "was_right": was_right, "source": source},
+        "check": check,
+    }
     [row] = await fetch("observe", params)
-    if not was_right or row["id"] % _LEARN_EVERY == 0:
+    if not was_right or row["unlearned"] >= _LEARN_EVERY:
         await relearn(lesson)
 
 
@@ -150,19 +169,22 @@ async def relearn(lesson: int) -> Certified:
     When the newest ones alone show that it gives too many wrong answers, what was observed before
     counts no longer: there are no semantic hits until the new observations certify a threshold.
     """
-    bound = get_settings().max_wrong_hits
-    [now] = await fetch("lesson_state", {"lesson": lesson})
-    rows = await fetch("observations", {"lesson": lesson, "most": _MOST})
-    similar, right = [r["similarity"] for r in rows], [r["was_right"] for r in rows]
-    recent = judge(similar[-_RECENT:], right[-_RECENT:], now["threshold"])
-    anew = recent.interval[0] > bound
-    certified = learn([], [], bound) if anew else learn(similar, right, bound)
-    if certified.threshold is not None:
-        state = "on"
-    else:
-        state = "learning" if now["state"] == "learning" else "off"
-    params = {"threshold": certified.threshold, "state": state, "anew": anew}
-    await fetch("set_lesson", {"lesson": lesson, **params})
+    bound, which = get_settings().max_wrong_hits, {"lesson": lesson}
+    async with transaction() as connection:
+        [now] = await (await connection.execute(queries()["lock_lesson"], which)).fetchall()
+        seen = await connection.execute(queries()["observations"], {**which, "most": _MOST})
+        rows = await seen.fetchall()
+        similar, right = [r["similarity"] for r in rows], [r["was_right"] for r in rows]
+        recent = judge(similar[-_RECENT:], right[-_RECENT:], now["threshold"])
+        anew = recent.interval[0] > bound
+        certified = learn([], [], bound) if anew else learn(similar, right, bound)
+        if certified.threshold is not None:
+            state = "on"
+        else:
+            state = "learning" if now["state"] == "learning" else "off"
+        learned = {"threshold": certified.threshold, "bound": bound, "state": state, "anew": anew}
+        upto = rows[-1]["id"] if rows else 0
+        await connection.execute(queries()["set_lesson"], {**which, **learned, "upto": upto})
     return certified
 
 

@@ -4,17 +4,20 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from langchain_core.globals import set_llm_cache
+from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.outputs import Generation
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from infra.langchain_cache import PatternsCache
-from infra.postgres import fetch
+from infra.postgres import fetch, transaction
+from infra.slots import LEASE
 from tests.endpoint import ScriptedEndpoint
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -28,14 +31,19 @@ def cache() -> Iterator[PatternsCache]:
 
 
 @pytest.fixture
-def chat(cache: PatternsCache, endpoint: ScriptedEndpoint) -> ChatOpenAI:
-    return ChatOpenAI(
-        model="scripted",
-        base_url=endpoint.base_url,
-        api_key=SecretStr("none"),
-        cache=cache,
-        max_retries=0,
-    )
+async def chat(cache: PatternsCache, endpoint: ScriptedEndpoint) -> AsyncIterator[ChatOpenAI]:
+    # LangChain keeps the connections of its own clients for as long as the process lives.
+    with httpx.Client() as client:
+        async with httpx.AsyncClient() as async_client:
+            yield ChatOpenAI(
+                model="scripted",
+                base_url=endpoint.base_url,
+                api_key=SecretStr("none"),
+                cache=cache,
+                max_retries=0,
+                http_client=client,
+                http_async_client=async_client,
+            )
 
 
 async def test_what_was_asked_before_is_not_asked_again(
@@ -55,6 +63,7 @@ async def test_its_uses_are_in_the_ledger(chat: ChatOpenAI) -> None:
     [row] = await fetch("costs", {"by": "prompt", "since": None})
     assert (row["of"], row["model_calls"], row["cache_hits"]) == ("langchain", 1, 1)
     assert row["completion_tokens"] > 0
+    assert row["p50_ms"] > 0
 
 
 def test_equal_questions_at_once_are_asked_once(
@@ -68,13 +77,55 @@ def test_equal_questions_at_once_are_asked_once(
 
 
 def test_whoever_waits_for_a_call_that_failed_makes_it_in_the_end(
-    chat: ChatOpenAI, cache: PatternsCache, monkeypatch: pytest.MonkeyPatch
+    cache: PatternsCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.langchain_cache.LEASE", 1.0)
+    for module in ("langchain_cache", "in_flight"):
+        monkeypatch.setattr(f"infra.{module}.LEASE", 1.0)
     assert cache.lookup("[]", "model") is None  # and never an update
-    started = time.monotonic()
-    assert cache.lookup("[]", "model") is None
+    with ThreadPoolExecutor(1) as another:
+        started = time.monotonic()
+        assert another.submit(cache.lookup, "[]", "model").result() is None
     assert time.monotonic() - started >= 0.9
+
+
+def test_a_list_with_equal_prompts_waits_for_nobody(cache: PatternsCache) -> None:
+    llm = FakeListLLM(responses=["a", "b"], cache=cache)
+    started = time.monotonic()
+    said = llm.generate(["How are you?", "How are you?"])
+    assert len(said.generations) == 2
+    assert time.monotonic() - started < LEASE / 2
+
+
+async def test_a_list_with_equal_prompts_waits_for_nobody_in_a_loop(cache: PatternsCache) -> None:
+    llm = FakeListLLM(responses=["a", "b"], cache=cache)
+    started = time.monotonic()
+    await llm.agenerate(["How are you?", "How are you?"])
+    assert time.monotonic() - started < LEASE / 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"lc": 1, "type": "constructor", "id": ["langchain", "gone", "Gone"], "kwargs": {}}]',
+        '[{"lc": 1, "type": "not_implemented", "id": ["elsewhere", "Generation"]}]',
+        '[{"text": "Fine."}]',
+        "Fine.",
+    ],
+)
+async def test_a_reply_that_cannot_be_read_is_asked_for_again(
+    chat: ChatOpenAI, endpoint: ScriptedEndpoint, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    await chat.ainvoke("How are you?")
+    async with transaction() as connection:
+        await connection.execute(
+            "update patterns.calls set reply = jsonb_build_object('text', %(text)s::text),"
+            " reply_sha256 = sha256(convert_to(%(text)s, 'UTF8'))",
+            {"text": text},
+        )
+    await chat.ainvoke("How are you?")
+    await chat.ainvoke("How are you?")
+    assert len(endpoint.calls) == 2
+    assert "asked for again" in caplog.text
 
 
 def test_what_is_put_in_without_having_been_looked_for_is_there(cache: PatternsCache) -> None:

@@ -21,9 +21,10 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
-from infra.llm import Request, complete, kept_reply
+from infra.llm import complete, kept_reply
 from infra.postgres import fetch, transaction
 from infra.providers import Message
+from infra.request import Request
 from infra.settings import get_settings
 from infra.sql import queries
 from tests.endpoint import Fault, Said, ScriptedEndpoint

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from infra.errors import InputError
-from infra.llm import Request, complete
+from infra.llm import complete
 from infra.postgres import transaction
 from infra.providers import Message
+from infra.request import Request
 from infra.settings import get_settings
 from tasks import semantic_cache
 from tasks.asking import ask

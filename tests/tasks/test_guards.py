@@ -34,6 +34,14 @@ from tasks.guards import differences
         ("Is C++ supported?", "Is C supported?", "names"),
         ("Is it ½ full?", "Is it ¼ full?", "numbers"),
         ("Who founded it?", "When founded they it?", "asked"),
+        ("What is the square of -5?", "What is the square of 5?", "numbers"),
+        ("Is it below −5 degrees?", "Is it below 5 degrees?", "numbers"),
+        ("is it open on monday?", "is it open on tuesday?", "names"),
+        ("the report of june", "the report of july", "names"),
+        ("A gift for my mother", "A gift for my father", "opposites"),
+        ("Is it billed monthly?", "Is it billed yearly?", "opposites"),
+        ("Kann ich das Konto löschen?", "Kann ich das Konto nicht löschen?", "negation"),
+        ("Puedo pagar con tarjeta", "Puedo pagar sin tarjeta", "negation"),
     ],
 )
 def test_a_difference_that_matters_is_seen_both_ways(
@@ -54,6 +62,8 @@ def test_a_difference_that_matters_is_seen_both_ways(
         ("Tell me whether or not it is free", "Tell me whether it is free"),
         ("How Do I Change My Plan?", "How do I change my plan?"),
         ("Removing a card in trello.", "How to remove cards from trello?"),
+        ("A stay of 3-5 days", "a stay of 3-5 days"),
+        ("May I pay later?", "may i pay later"),
     ],
 )
 def test_other_words_for_the_same_pass(question: str, stored: str) -> None:

@@ -1,6 +1,7 @@
 """Questions that were asked before in other words."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,7 +13,8 @@ from tasks.asking import ask, cached
 from tasks.hit_checks import make_checks
 from tasks.prompts import load_prompt
 from tasks.semantic_cache import lesson_of, observe, relearn, same_answer
-from tests.endpoint import Body, ScriptedEndpoint, user_text
+from tasks.thresholds import Certified, learn
+from tests.endpoint import Body, Fault, ScriptedEndpoint, user_text
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -157,11 +159,77 @@ async def test_a_check_that_cannot_be_made_now_is_made_later(endpoint: ScriptedE
     assert (right["source"], right["was_right"]) == ("check", True)
 
 
-async def test_another_embedders_vectors_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_check_whose_maker_died_is_made_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     await ask(NAME, FIRST)
     await certify()
+    await ask(NAME, AGAIN)
+    assert len(await fetch("take_checks", {"most": 20, "lease": 0.5})) == 1
+    assert await make_checks() == 0
+    await asyncio.sleep(0.6)
+    assert await make_checks() == 1
+
+
+async def test_a_check_that_cannot_be_made_is_no_reason_not_to_make_the_others(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ask(NAME, FIRST)
+    await certify()
+    monkeypatch.setattr("tasks.hit_checks._AT_ONCE", 1)
+    for word in ("now", "today"):
+        await ask(NAME, {"question": f"How can I reset my password {word}?"})
+    refused = Fault(400, message="no")
+    endpoint.answer = lambda body, n: refused if "now" in user_text(body) else "Use the link."
+    assert await make_checks() == 1
+    assert await make_checks() == 0
+
+
+async def test_another_embedders_vectors_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    await ask(NAME, FIRST)
     monkeypatch.setattr("tasks.semantic_cache.embedder_name", lambda: "other@1")
+    await certify()  # what the other embedder's similarities are worth
     assert (await ask(NAME, AGAIN)).served_by == "model"
+    assert (await ask(NAME, {"question": "How could I reset my password?"})).served_by == "semantic"
+
+
+async def test_a_bound_that_is_lowered_holds_from_the_next_question_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await ask(NAME, FIRST)
+    await certify()
+    monkeypatch.setenv("PATTERNS_MAX_WRONG_HITS", "0.001")  # 500 questions do not certify it
+    get_settings.cache_clear()
+    assert (await ask(NAME, AGAIN)).served_by == "model"
+    assert await state() == ("off", None)
+
+
+async def test_each_lesson_is_learned_from_its_own_observations_alone() -> None:
+    other = await lesson("openai:other")
+    await certify()
+    for _ in range(15):
+        await observe(other, 0.85, was_right=False, source="check")
+    assert (await state())[0] == "on"
+    [row] = await fetch("lesson_state", {"lesson": other})
+    assert (row["state"], row["threshold"]) == ("learning", None)
+
+
+async def test_every_twentieth_observation_of_a_lesson_teaches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned: list[int] = []
+
+    def noted(similar: Sequence[float | None], right: Sequence[bool], bound: float) -> Certified:
+        learned.append(len(right))
+        return learn(similar, right, bound)
+
+    monkeypatch.setattr("tasks.semantic_cache.learn", noted)
+    one, other = await lesson(), await lesson("openai:other")
+    for number in range(40):
+        await observe(one, 0.9, was_right=True, source="miss")
+        if number % 2:
+            await observe(other, None, was_right=True, source="miss")
+    assert learned == [20, 40, 20]
 
 
 async def test_wrong_hits_observed_lately_outweigh_a_good_past() -> None:

@@ -42,27 +42,38 @@ limit %(most)s;
 
 -- name: lesson
 with found as (
-    select id, threshold, state from patterns.lessons
+    select id, threshold, bound from patterns.lessons
     where (prompt, version, model, embedder) = (%(prompt)s, %(version)s, %(model)s, %(embedder)s)
 ), made as (
     insert into patterns.lessons (prompt, version, model, embedder)
     select %(prompt)s, %(version)s, %(model)s, %(embedder)s where not exists (select from found)
     on conflict do nothing
-    returning id, threshold, state
+    returning id, threshold, bound
 )
 select * from found union all select * from made;
 
 -- name: observe
-insert into patterns.observations (lesson_id, similarity, was_right, source)
-values (%(lesson)s, %(similarity)s, %(was_right)s, %(source)s)
-returning id;
+-- Note an observation, and that the check is made which it may come from; how many the lesson has not
+-- been learned from.
+with made as (
+    delete from patterns.checks where id = %(check)s::bigint
+), noted as (
+    insert into patterns.observations (lesson_id, similarity, was_right, source)
+    values (%(lesson)s, %(similarity)s, %(was_right)s, %(source)s)
+    returning lesson_id
+)
+select 1 + (
+    select count(*) from patterns.observations as o
+    where o.lesson_id = n.lesson_id and o.id > l.learned_upto
+) as unlearned
+from noted as n join patterns.lessons as l on l.id = n.lesson_id;
 
 -- name: copy_observations
 copy patterns.observations (lesson_id, similarity, was_right, source) from stdin
 
 -- name: observations
 -- The newest that count, oldest first.
-select similarity, was_right, source from (
+select id, similarity, was_right, source from (
     select o.id, o.similarity, o.was_right, o.source
     from patterns.observations as o join patterns.lessons as l on l.id = o.lesson_id
     where l.id = %(lesson)s and o.at >= l.since
@@ -72,8 +83,13 @@ select similarity, was_right, source from (
 -- name: lesson_state
 select prompt, version, model, threshold, state from patterns.lessons where id = %(lesson)s;
 
+-- name: lock_lesson
+-- Whoever learns goes one after another: what is learned last knows the most.
+select threshold, state from patterns.lessons where id = %(lesson)s for update;
+
 -- name: set_lesson
-update patterns.lessons set threshold = %(threshold)s, state = %(state)s, learned_at = now(),
+update patterns.lessons set threshold = %(threshold)s, bound = %(bound)s, state = %(state)s,
+    learned_at = now(), learned_upto = greatest(learned_upto, %(upto)s),
     since = case when %(anew)s then now() else since end
 where id = %(lesson)s;
 
@@ -82,17 +98,25 @@ select id, prompt, version, model, embedder, threshold, state, learned_at from p
 order by prompt, id;
 
 -- name: note_check
-insert into patterns.checks (lesson_id, hit_key, similarity, prompt, inputs, tenant, corpus)
-select %(lesson)s, key, %(similarity)s, %(prompt)s, %(inputs)s, %(tenant)s, %(corpus)s
+insert into patterns.checks (lesson_id, hit_key, similarity, prompt, inputs, tenant, corpus, sources)
+select %(lesson)s, key, %(similarity)s, %(prompt)s, %(inputs)s, %(tenant)s, %(corpus)s, %(sources)s
 from patterns.calls where key = %(key)s;
 
 -- name: take_checks
--- Each is taken by one; one that could not be made is noted again.
-delete from patterns.checks where id in (
-    select id from patterns.checks order by id for update skip locked limit %(most)s
+-- Each is taken by one, for a time: what one that dies had taken is taken again. Those that were tried
+-- before come last.
+update patterns.checks set held_until = now() + %(lease)s * interval '1 second' where id in (
+    select id from patterns.checks where not patterns.is_held(held_until, %(lease)s)
+    order by held_until nulls first, id for update skip locked limit %(most)s
 )
-returning lesson_id as lesson, hit_key as key, similarity, prompt, inputs, tenant, corpus,
+returning id, lesson_id as lesson, similarity, prompt, inputs, tenant, corpus, sources,
     (select c.reply ->> 'text' from patterns.calls as c where c.key = hit_key) as reply;
+
+-- name: give_back_checks
+update patterns.checks set held_until = now() where id = any(%(checks)s);
+
+-- name: drop_check
+delete from patterns.checks where id = %(check)s;
 
 -- name: cache_stock
 select (select count(*) from patterns.calls where reply is not null) as entries,
@@ -119,18 +143,19 @@ from patterns.ledger as l left join lateral (
 where l.served_by in ('exact', 'semantic');
 
 -- name: evict
--- Kept replies of a prompt, model, source or tenant, or those that may not be given any more.
+-- Kept replies of a prompt, model, source or tenant, or those that may not be given any more; and the
+-- inputs of their calls that never had one.
 with evicted as (
     delete from patterns.calls as c
-    where reply is not null
+    where not patterns.is_held(held_until, %(lease)s)
         and (%(prompt)s::text is null or prompt = %(prompt)s)
         and (%(model)s::text is null or model = %(model)s)
         and (%(sources)s::text[] is null or sources && %(sources)s::text[])
         and (%(tenant)s::text is null or tenant = %(tenant)s)
         and (not %(unusable)s or not patterns.is_usable(c, %(ttl)s))
-    returning 1
+    returning reply
 )
-select count(*) as evicted from evicted;
+select count(reply) as evicted from evicted;
 
 -- name: evict_least_used
 -- What is above the number of entries: the least used, among equals the longest unused.

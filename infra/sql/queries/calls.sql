@@ -42,7 +42,8 @@ with unwaited as (
     from unwaited where not exists (select from known where usable)
     on conflict (key) do update
         set holder = excluded.holder, held_until = excluded.held_until, waited = false,
-            reply = null, reply_sha256 = null, replied_at = null
+            reply = null, reply_sha256 = null, replied_at = null, prompt = excluded.prompt,
+            version = excluded.version, sources = excluded.sources, inputs = excluded.inputs
         where not patterns.is_usable(c, %(ttl)s)
             and not patterns.is_held(c.held_until, %(lease)s)
     returning key
@@ -84,6 +85,9 @@ with released as (
     returning key, waited
 )
 select pg_notify('patterns_calls', encode(key, 'hex')) from released where waited;
+
+-- name: forget_reply
+delete from patterns.calls where key = %(key)s and reply is not null;
 
 -- name: renew_calls
 update patterns.calls set held_until = now() + %(lease)s * interval '1 second'

@@ -46,9 +46,11 @@ create table patterns.lessons (
     model text not null,
     embedder text not null,
     threshold real,
+    bound double precision,                 -- on wrong answers, for which the threshold is certified
     state text not null default 'learning' check (state in ('learning', 'on', 'off')),
     since timestamptz not null default now(),
     learned_at timestamptz,
+    learned_upto bigint not null default 0, -- the last observation that it was learned from
     unique (prompt, version, model, embedder)
 );
 
@@ -73,5 +75,7 @@ create table patterns.checks (
     inputs jsonb not null,
     tenant text not null,
     corpus text not null,
-    noted_at timestamptz not null default now()
+    sources text[] not null,
+    noted_at timestamptz not null default now(),
+    held_until timestamptz                  -- while a process makes the check
 );

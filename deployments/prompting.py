@@ -225,6 +225,27 @@ def replay(
     raise typer.Exit(1 if failed else 0)
 
 
+@prompts.command("calls")
+def calls(
+    prompt: Annotated[str | None, typer.Option(help="Only of this prompt.")] = None,
+    run: Annotated[UUID | None, typer.Option(help="Only of this run.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The newest rows of the ledger, which `replay` takes: calls and hits, the newest first."""
+    from tasks.replay import newest_uses
+
+    found = run_async(newest_uses(prompt, run, limit))
+    lines = [
+        f"row {use.row}, {use.at:%Y-%m-%d %H:%M:%S}, {use.prompt} {use.version[:12]}, "
+        f"{use.error or use.served_by}, {use.latency_ms:,.0f} ms"
+        + (f", run {use.run}" if use.run else "")
+        for use in found
+    ]
+    result = {"calls": [use.model_dump(mode="json") for use in found]}
+    show(result, "\n".join(lines) or "No calls.", as_json=as_json)
+
+
 Label = Annotated[str, typer.Option("--label", help="The label that moves.")]
 Who = Annotated[str | None, typer.Option("--by", help="Who moves it. Default: the user's name.")]
 

@@ -111,6 +111,8 @@ def _unopened(connections: WeakSet[Connection]) -> _Pool:
     async def configure(connection: Connection) -> None:
         connections.add(connection)
         await register_vector_async(connection)
+        # A filtered search goes on until it has as many as it wants, not the index's first forty.
+        await connection.execute("set hnsw.iterative_scan = strict_order")
 
     # What keeps it from connecting is raised by `_probe`: not for stderr as well.
     logging.getLogger("psycopg.pool").addHandler(_NOWHERE)

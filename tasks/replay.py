@@ -1,5 +1,6 @@
 """Replay: calls of the ledger again, on another version of their prompt or another model."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,27 @@ from tasks.prompts import Prompt, load_prompt
 from tasks.replies import like
 from tasks.runs import together
 from tasks.wording import UNUSABLE
+
+
+class Use(BaseModel):
+    """One row of the ledger: a call, or a hit. ``run``: the root run, None outside of one.
+
+    ``error``: class of what went wrong; ``cost_usd``: None when the price is unknown.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    row: int
+    at: datetime
+    prompt: str
+    version: str
+    model: str
+    served_by: str
+    error: str | None
+    flow: str | None
+    run: UUID | None
+    cost_usd: float | None
+    latency_ms: float
 
 
 class Side(BaseModel):
@@ -43,6 +65,14 @@ class Replayed(BaseModel):
         return self.then.reply == self.now.reply
 
 
+async def newest_uses(
+    prompt: str | None = None, run: UUID | None = None, most: int = 20
+) -> list[Use]:
+    """The newest rows of the ledger, the newest first: of a prompt, of a root run, or of all."""
+    params = {"prompt": prompt, "run": run, "most": most}
+    return [Use.model_validate(row) for row in await fetch("newest_uses", params)]
+
+
 async def replay(
     row: int | None = None,
     run: UUID | None = None,
@@ -59,7 +89,7 @@ async def replay(
     calls = await fetch("calls_to_replay", {"row": row, "run": run})
     if not calls:
         what = f"row {row}" if run is None else f"run {run}"
-        raise InputError(f"The ledger has no answered call of {what}.")
+        raise InputError(f"The ledger has no call of {what}.")
     lacking = sorted({call["prompt"] for call in calls if call["inputs"] is None})
     if lacking:
         raise InputError(f"The inputs of calls of {', '.join(lacking)} were not kept.")
@@ -95,6 +125,9 @@ async def _again(call: dict[str, Any], prompt: Prompt, model: str | None) -> Rep
             sources=tuple(call["sources"]),
             attempt=call["attempt"],
             model=model,
+            tenant=call["tenant"],
+            corpus=call["corpus"],
+            similar=False,
         )
         now = Side(**place, reply=reply.text)
     except (InputError, *UNUSABLE) as error:

@@ -116,7 +116,11 @@ def test_a_label_stays_when_a_case_does_not_pass(
 
 @pytest.mark.usefixtures("right")
 def test_calls_of_the_ledger_are_asked_again(patterns: Command) -> None:
+    assert patterns("prompts", "calls").out == "No calls.\n"
     patterns("prompts", "test", NAME)
+    newest = json.loads(patterns("prompts", "calls", "--prompt", NAME, "--json").out)["calls"]
+    assert [call["served_by"] for call in newest] == ["model"] * len(file_prompt(NAME).cases)
+    assert patterns("prompts", "calls", "--limit", "1").out.startswith(f"row {newest[0]['row']}, ")
     told = json.loads(patterns("prompts", "replay", "--row", "1", "--json").out)
     assert (told["same"], told["changed"], len(told["calls"])) == (1, 0, 1)
     assert patterns("prompts", "replay", "--json").status == 2

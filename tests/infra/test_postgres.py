@@ -193,3 +193,10 @@ async def test_a_closed_pool_opens_anew(database: str) -> None:
     await close_pool()
     await close_pool()
     assert await value("select 2 as value") == 2
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_filtered_search_for_neighbours_goes_on_until_it_has_enough() -> None:
+    async with transaction() as connection:
+        found = await connection.execute("show hnsw.iterative_scan")
+        assert await found.fetchall() == [{"hnsw.iterative_scan": "strict_order"}]

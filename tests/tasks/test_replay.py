@@ -4,11 +4,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from infra.budget import RunContext, current_run
-from infra.errors import InputError
+from infra.errors import InputError, ModelRefused
 from tasks.asking import ask
 from tasks.prompt_labels import keep_version
 from tasks.prompts import Prompt, file_prompt, parse_prompt
-from tasks.replay import replay
+from tasks.replay import newest_uses, replay
 from tasks.replies import facts_by_label
 from tests.endpoint import Body, Said, ScriptedEndpoint
 
@@ -89,8 +89,38 @@ async def test_what_cannot_be_answered_now_says_why(endpoint: ScriptedEndpoint) 
     assert not done.same
 
 
+async def test_a_call_that_had_no_reply_is_asked_again(endpoint: ScriptedEndpoint) -> None:
+    endpoint.answer = lambda body, n: Said("", "content_filter")
+    with pytest.raises(ModelRefused):
+        await run_of("Export hangs")
+    endpoint.answer = lambda body, n: saying("a bug")
+    [done] = await replay(row=1)
+    assert (done.then.failed, done.then.reply) == ("ModelRefused", "")
+    assert json.loads(done.now.reply)["summary"] == "a bug"
+
+
+async def test_a_tenants_call_stays_the_tenants(endpoint: ScriptedEndpoint) -> None:
+    endpoint.answer = lambda body, n: saying("a bug")
+    await ask(NAME, {"ticket": "Export hangs"}, tenant="acme")
+    await replay(row=1, model="openai:larger")
+    endpoint.calls.clear()
+    theirs = await ask(NAME, {"ticket": "Export hangs"}, tenant="acme", model="openai:larger")
+    other = await ask(NAME, {"ticket": "Export hangs"}, model="openai:larger")
+    assert (theirs.served_by, other.served_by, len(endpoint.calls)) == ("exact", "model", 1)
+
+
+async def test_the_newest_uses_come_first_of_a_prompt_or_a_run(endpoint: ScriptedEndpoint) -> None:
+    endpoint.answer = lambda body, n: saying("a bug")
+    run = await run_of("Export hangs", "Login fails", "Export hangs")
+    await ask(NAME, {"ticket": "Export hangs"})
+    assert [use.served_by for use in await newest_uses()] == ["exact", "exact", "model", "model"]
+    assert [use.row for use in await newest_uses(run=run)] == [3, 2, 1]
+    assert [use.row for use in await newest_uses(NAME, most=1)] == [4]
+    assert await newest_uses("other") == []
+
+
 async def test_what_the_ledger_has_not_cannot_be_replayed() -> None:
-    with pytest.raises(InputError, match="no answered call of row 7"):
+    with pytest.raises(InputError, match="no call of row 7"):
         await replay(row=7)
-    with pytest.raises(InputError, match="no answered call of run"):
+    with pytest.raises(InputError, match="no call of run"):
         await replay(run=uuid4())

@@ -140,12 +140,22 @@ where l.at >= coalesce(%(since)s, '-infinity'::timestamptz)
 group by 1 order by 1;
 
 -- name: calls_to_replay
--- The answered calls of a ledger row, or of all rows of a run, each once.
+-- The calls of a ledger row, or of all rows of a run, each once; ``failed``: why there is no reply.
 select * from (
     select distinct on (l.call_key) l.id as row, l.prompt, l.version, l.model, c.inputs,
            c.request -> 'schema' as schema,
-           (c.request ->> 'attempt')::int as attempt, c.reply ->> 'text' as reply, c.sources
+           (c.request ->> 'attempt')::int as attempt, c.tenant,
+           coalesce(c.request ->> 'corpus', '') as corpus, c.sources,
+           coalesce(c.reply ->> 'text', '') as reply,
+           case when c.reply is null then coalesce(l.error, 'no longer kept') end as failed
     from patterns.ledger as l join patterns.calls as c on c.key = l.call_key
-    where (l.id = %(row)s or l.root_run = %(run)s) and l.error is null and c.reply is not null
-    order by l.call_key, l.id
+    where l.id = %(row)s or l.root_run = %(run)s
+    order by l.call_key, l.error nulls first, l.id
 ) as found order by row;
+
+-- name: newest_uses
+select id as row, at, prompt, version, model, served_by, error, flow, root_run as run, cost_usd, latency_ms
+from patterns.ledger
+where (%(prompt)s::text is null or prompt = %(prompt)s)
+    and (%(run)s::uuid is null or root_run = %(run)s)
+order by id desc limit %(most)s;

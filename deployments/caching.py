@@ -41,7 +41,10 @@ def evict(
     tenant: Annotated[str | None, typer.Option(help="Replies of this tenant.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Drop kept replies, so that they are asked for anew; all that is named must fit."""
+    """Drop kept replies, so that they are asked for anew; all that is named must fit.
+
+    What was asked goes with them: such calls cannot be replayed.
+    """
     from tasks import cache_upkeep
 
     count = run_async(cache_upkeep.evict(prompt, model, source, tenant))
@@ -53,11 +56,15 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Drop every kept reply: all of them are paid for anew."""
+    """Drop every kept reply, and what was asked: all is paid for anew, nothing can be replayed."""
     from tasks import cache_upkeep
 
     if not yes:
-        typer.confirm("Every kept reply is paid for anew then. Drop them?", abort=True, err=True)
+        typer.confirm(
+            "Every kept reply is paid for anew then, and no call can be replayed. Drop them?",
+            abort=True,
+            err=True,
+        )
     count = run_async(cache_upkeep.clear())
     show({"evicted": count}, f"{count} kept replies were dropped.", as_json=as_json)
 

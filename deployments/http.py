@@ -25,6 +25,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.errors import (
@@ -58,23 +59,31 @@ class Question(BaseModel):
     tenant: str = ""
 
 
+class TextPart(BaseModel):
+    """A part of a message: no images, no sound."""
+
+    type: Literal["text"]
+    text: str
+
+
 class ChatMessage(BaseModel):
-    """One message; of several parts only text is taken."""
+    """One message, of text."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[dict[str, Any]]
+    content: str | list[TextPart] | None
 
     @property
     def text(self) -> str:
         """The text of all parts."""
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(str(part.get("text", "")) for part in self.content)
+        return "\n".join(part.text for part in self.content or ())
 
 
 class Chat(BaseModel):
-    """A request of OpenAI's chat completions. What a prompt decides by itself, the temperature for
-    one, may be there and is not read."""
+    """A request of OpenAI's chat completions, of which the last user message is read: the prompt
+    has a system message of its own. What a prompt decides by itself, the temperature for one, may
+    be there and is not read."""
 
     model: str
     messages: list[ChatMessage] = Field(min_length=1)
@@ -83,14 +92,33 @@ class Chat(BaseModel):
     n: int = Field(1, ge=1, le=1)
 
 
+class Fault(BaseModel):
+    """What is wrong; ``type``: its kind."""
+
+    message: str
+    type: str
+    code: None = None
+
+
+class Refusal(BaseModel):
+    """Every answer that is none, in OpenAI's form."""
+
+    error: Fault
+
+
 def create_app(token: str) -> FastAPI:
     """The service, which lets in whoever has the token."""
     # FastAPI's own page of documentation has the browser fetch its scripts from elsewhere.
-    app = FastAPIOffline(title="LLM Pattern Flows", lifespan=_while_it_serves, redoc_url=None)
+    app = FastAPIOffline(
+        title="LLM Pattern Flows",
+        lifespan=_while_it_serves,
+        redoc_url=None,
+        responses={status: {"model": Refusal} for status in (401, 404, 413, 422, 429, 502, 503)},
+    )
     guarded = [Depends(_holder_of(token))]
     app.add_middleware(_SmallBodies)
     app.add_exception_handler(PatternsError, _refusal)
-    app.add_exception_handler(HTTPException, _http_refusal)
+    app.add_exception_handler(StarletteHTTPException, _http_refusal)  # of unknown paths, too
     app.add_exception_handler(RequestValidationError, _unfit)
     app.get("/health")(_health)
     app.get("/v1/models", dependencies=guarded)(_models)
@@ -196,7 +224,7 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 
 async def _http_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+    assert isinstance(error, StarletteHTTPException)
     return _error(error.status_code, str(error.detail), "Refused", error.headers)
 
 
@@ -212,7 +240,7 @@ def _error(
     status: int, message: str, kind: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """An error as OpenAI's clients read it."""
-    content = {"error": {"message": message, "type": kind, "code": None}}
+    content = Refusal(error=Fault(message=message, type=kind)).model_dump()
     return JSONResponse(content, status, headers)
 
 

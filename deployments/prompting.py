@@ -32,6 +32,7 @@ def prompt(
     inputs: Annotated[
         list[str] | None, typer.Option("--input", help="One input, as NAME=VALUE.")
     ] = None,
+    tenant: Annotated[str, typer.Option(help="Whose reply nobody else is given.")] = "",
     review: Annotated[
         bool, typer.Option("--review", help="Wait until a person releases the reply in the UI.")
     ] = False,
@@ -39,7 +40,7 @@ def prompt(
 ) -> None:
     """Answer from one named prompt."""
     given = dict(_pair(text) for text in inputs or [])
-    request = {"prompt": name, "inputs": given, "review": review}
+    request = {"prompt": name, "inputs": given, "tenant": tenant, "review": review}
     answer = run_flow("flows.prompt_service.answer_prompt", request=request)
     result = answer.model_dump(
         include={"reply", "prompt", "version", "served_by", "latency_ms", "cost_usd"}
@@ -63,12 +64,29 @@ def serve(
     use_no_server(home)
     from deployments.http import create_app
 
+    _require_free(host, port)
     migrate(database_url())
     given, kept = get_settings().http_token, home / "http_token"
     token = given.get_secret_value() if given else _kept_token(kept)
     whose = "PATTERNS_HTTP_TOKEN" if given else kept
     tell(f"http://{host}:{port}/v1 answers to the bearer token in {whose}. Ctrl-C ends it.")
     uvicorn.run(create_app(token), host=host, port=port, log_level="warning", access_log=False)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise InputError now for an address that nobody can listen on, not after a start."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"Nobody can listen on {host}:{port}: {error.strerror}. Choose another with "
+                "--port or --host."
+            ) from error
 
 
 def _kept_token(file: Path) -> str:
@@ -103,12 +121,17 @@ def list_(as_json: AsJson = False) -> None:
 
 @prompts.command("show")
 def show_(name: str, as_json: AsJson = False) -> None:
-    """One prompt: everything that the model is told."""
+    """One prompt: everything that the model is told, and how it is asked."""
     from tasks.prompts import file_prompt
 
     found = file_prompt(name)
     fixed = "\n\n".join(f"[{part}]\n{text.strip()}" for part, text in found.fixed_text.items())
-    words = f"{found.purpose}\nversion {found.version}\n\n{fixed}\n\n[message]\n{found.message}"
+    filled = f"reply fills {found.reply_model.__name__}" if found.reply_model else "reply is text"
+    words = (
+        f"{found.purpose}\nversion {found.version}, model {found.model}, {filled}, at most "
+        f"{found.max_tokens} tokens; inputs: {', '.join(found.inputs)}"
+        f"\n\n{fixed}\n\n[message]\n{found.message}"
+    )
     result = {**found.model_dump(mode="json"), "version": found.version, **found.content}
     show(result, words, as_json=as_json)
 
@@ -261,23 +284,27 @@ def promote(
 
     who = by or _user()
 
-    async def run() -> "tuple[list[CaseResult], Move | None]":
+    async def run() -> "tuple[list[CaseResult], list[Move], Move | None]":
         prompt = file_prompt(name)
         if not prompt.cases:
             raise InputError(f"The prompt {name} has no cases, so nobody knows whether it is good.")
         results = await run_cases(prompt)
+        before = await prompt_labels.history(name)
         if any(not result.passed for result in results):
-            return results, None
-        return results, await prompt_labels.promote(prompt, label, who, len(results))
+            return results, before, None
+        return results, before, await prompt_labels.promote(prompt, label, who, len(results))
 
-    results, move = run_async(run())
+    results, before, move = run_async(run())
     tell(_case_lines(results))
     if move is None:
         raise InputError(
             f"The label {label} of {name} stays where it was: "
             f"{sum(not result.passed for result in results)} of {len(results)} cases do not pass."
         )
-    show({"prompt": name, **move.model_dump(mode="json")}, _move_line(name, move), as_json=as_json)
+    moved, line = move not in before, _move_line(name, move)
+    words = line if moved else f"{label} of {name} names this version already. {line}"
+    result = {"prompt": name, "moved": moved, **move.model_dump(mode="json")}
+    show(result, words, as_json=as_json)
 
 
 @prompts.command("rollback")

@@ -165,6 +165,8 @@ async def _chat_model(model: str, max_tokens: int) -> "BaseChatModel":
         where = (endpoint.base_url, endpoint.token, LOCAL_TIMEOUT)
         return await _client("openai", endpoint.model, *where, None)
     provider, _, name = model.partition(":")
+    if not (provider and name):
+        raise ModelRejected(f"{model!r} names no model: write provider:model, as openai:gpt-4.1.")
     key = settings.chat_api_key.get_secret_value() if settings.chat_api_key else None
     # A structured reply of another provider's takes no limit per call: one client for each limit.
     fixed = None if provider == "openai" else max_tokens
@@ -219,7 +221,7 @@ def _built(
     except ValueError as error:
         raise ModelRejected(
             f"The chat model {provider}:{name} cannot be set up: {_first_line(error)} "
-            "Check PATTERNS_CHAT_MODEL and PATTERNS_CHAT_API_KEY."
+            "Check its name, and PATTERNS_CHAT_API_KEY."
         ) from error
     except Exception as error:  # each provider refuses a missing key with a class of its own
         if "api_key" not in str(error).lower():

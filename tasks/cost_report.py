@@ -80,7 +80,7 @@ def cost_markdown(report: CostReport) -> str:
     )
     saved = "" if whole.saved_usd is None else f" The cache saved {_usd(whole.saved_usd)} USD."
     opening = (
-        f"**{whole.model_calls:,}** calls were answered by a model {when}, "
+        f"Calls answered by a model {when}: **{whole.model_calls:,}**, "
         f"**{whole.cache_hits:,}** from the cache; {whole.failures:,} failed. {money}{saved}"
     )
     cells = [[escaped(" ".join(row.of.split())), *_figures(row)] for row in report.rows]

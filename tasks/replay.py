@@ -89,7 +89,9 @@ async def replay(
     calls = await fetch("calls_to_replay", {"row": row, "run": run})
     if not calls:
         what = f"row {row}" if run is None else f"run {run}"
-        raise InputError(f"The ledger has no call of {what}.")
+        if await fetch("ledger_has", {"row": row, "run": run}):
+            raise InputError(f"What was asked in {what} is gone: it was dropped with its reply.")
+        raise InputError(f"The ledger has no {what}.")
     lacking = sorted({call["prompt"] for call in calls if call["inputs"] is None})
     if lacking:
         raise InputError(f"The inputs of calls of {', '.join(lacking)} were not kept.")

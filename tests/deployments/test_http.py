@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("database")
 TOKEN = "open sesame"
 NAME = "classify_ticket"
 TICKET = {"inputs": {"ticket": "Export hangs"}}
+PICTURE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}
 CHAT: dict[str, Any] = {"model": NAME, "messages": [{"role": "user", "content": "Export hangs"}]}
 
 
@@ -119,6 +120,9 @@ async def test_the_page_of_documentation_fetches_nothing_from_elsewhere(
             "no user message",
         ),
         ("/v1/chat/completions", CHAT | {"model": "compare_themes"}, 422, "first, second"),
+        ("/v1/chat/completions", CHAT | {"messages": [PICTURE]}, 422, "type"),
+        ("/v1/chat", CHAT, 404, "Not Found"),
+        ("/v1/models", {}, 405, "Not Allowed"),
     ],
 )
 async def test_what_does_not_fit_is_refused_before_a_model_is_asked(

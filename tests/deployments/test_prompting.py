@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from socket import socket
 
 import pytest
 
@@ -96,6 +97,8 @@ def test_a_label_moves_when_the_cases_pass_and_back(patterns: Command) -> None:
     assert (moved["from_version"], moved["to_version"]) == (
         *(earlier().version, file_prompt(NAME).version),
     )
+    again = json.loads(patterns("prompts", "promote", NAME, "--by", "eve", "--json").out)
+    assert (moved["moved"], again["moved"], again["moved_by"]) == (True, False, "ann")
     back = json.loads(patterns("prompts", "rollback", NAME, "--json").out)
     assert (back["to_version"], back["rollback"]) == (earlier().version, True)
     told = json.loads(patterns("prompts", "history", NAME, "--json").out)["moves"]
@@ -125,6 +128,15 @@ def test_calls_of_the_ledger_are_asked_again(patterns: Command) -> None:
     assert (told["same"], told["changed"], len(told["calls"])) == (1, 0, 1)
     assert patterns("prompts", "replay", "--json").status == 2
     refused(patterns("prompts", "replay", "--row", "99", "--json"), "row 99")
+    refused(patterns("prompts", "replay", "--row", "1", "--model", "banana"), "provider:model")
+
+
+def test_a_service_on_a_port_that_is_taken_says_so_before_it_starts(patterns: Command) -> None:
+    with socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        refused(patterns("serve", "--port", port), "Choose another with --port")
 
 
 @pytest.mark.usefixtures("right")

@@ -6,6 +6,7 @@ import pytest
 from infra.budget import RunContext, current_run
 from infra.errors import InputError, ModelRefused
 from tasks.asking import ask
+from tasks.cache_upkeep import clear
 from tasks.prompt_labels import keep_version
 from tasks.prompts import Prompt, file_prompt, parse_prompt
 from tasks.replay import newest_uses, replay
@@ -119,8 +120,18 @@ async def test_the_newest_uses_come_first_of_a_prompt_or_a_run(endpoint: Scripte
     assert await newest_uses("other") == []
 
 
+async def test_what_was_dropped_with_its_reply_cannot_be_replayed(
+    endpoint: ScriptedEndpoint,
+) -> None:
+    endpoint.answer = lambda body, n: saying("a bug")
+    await run_of("Export hangs")
+    await clear()
+    with pytest.raises(InputError, match="row 1 is gone: it was dropped with its reply"):
+        await replay(row=1)
+
+
 async def test_what_the_ledger_has_not_cannot_be_replayed() -> None:
-    with pytest.raises(InputError, match="no call of row 7"):
+    with pytest.raises(InputError, match="has no row 7"):
         await replay(row=7)
-    with pytest.raises(InputError, match="no call of run"):
+    with pytest.raises(InputError, match="has no run"):
         await replay(run=uuid4())

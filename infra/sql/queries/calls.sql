@@ -65,6 +65,7 @@ with kept as (
     set reply = jsonb_build_object('text', %(text)s::text),
         reply_sha256 = sha256(convert_to(%(text)s, 'UTF8')), prompt_tokens = %(prompt_tokens)s,
         completion_tokens = %(completion_tokens)s, paid_by = %(root_run)s, replied_at = now(),
+        model = %(model)s,
         holder = null, held_until = null
     where c.key = %(key)s and c.reply is null
     returning c.key, c.waited
@@ -152,6 +153,9 @@ select * from (
     where l.id = %(row)s or l.root_run = %(run)s
     order by l.call_key, l.error nulls first, l.id
 ) as found order by row;
+
+-- name: ledger_has
+select id from patterns.ledger where id = %(row)s or root_run = %(run)s limit 1;
 
 -- name: newest_uses
 select id as row, at, prompt, version, model, served_by, error, flow, root_run as run, cost_usd, latency_ms

@@ -221,7 +221,7 @@ def _built(
     except ValueError as error:
         raise ModelRejected(
             f"The chat model {provider}:{name} cannot be set up: {_first_line(error)} "
-            "Check its name, and PATTERNS_CHAT_API_KEY."
+            "Check PATTERNS_CHAT_MODEL, or the name that was given, and PATTERNS_CHAT_API_KEY."
         ) from error
     except Exception as error:  # each provider refuses a missing key with a class of its own
         if "api_key" not in str(error).lower():

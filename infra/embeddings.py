@@ -51,8 +51,12 @@ def embedder_name() -> str:
     return f"{model}@int8-1.0.0" if model == LOCAL_EMBEDDING_MODEL else model
 
 
-async def embed(texts: Sequence[str], progress: Progress | None = None) -> "Vectors":
+async def embed(
+    texts: Sequence[str], progress: Progress | None = None, embedder: str | None = None
+) -> "Vectors":
     """Unit vectors of the texts: float32 (n, d), rounded to what float16 holds.
+
+    ``embedder``: as `embedder_name` called it, where it is not that of the settings.
 
     Any text is taken: an empty one has a vector too, of a long one the beginning is read. Raises
     AssetError without the embedded model's files; SettingsError for an embedder that does not
@@ -62,10 +66,11 @@ async def embed(texts: Sequence[str], progress: Progress | None = None) -> "Vect
 
     if not texts:
         return np.empty((0, DIMENSIONS), dtype=np.float32)
-    if get_settings().embedding_model == LOCAL_EMBEDDING_MODEL:
+    model = (embedder or embedder_name()).partition("@")[0]
+    if model == LOCAL_EMBEDDING_MODEL:
         vectors = await _embed_here(texts, progress)
     else:
-        vectors = await _embed_there(texts, progress)
+        vectors = await _embed_there(model, texts, progress)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
     rounded: Vectors = unit.astype(np.float16).astype(np.float32)
@@ -137,10 +142,9 @@ def _mean_states(session: Any, tokens: list[list[int]]) -> "Vectors":
     return mean
 
 
-async def _embed_there(texts: Sequence[str], progress: Progress | None) -> "Vectors":
+async def _embed_there(model: str, texts: Sequence[str], progress: Progress | None) -> "Vectors":
     import numpy as np
 
-    model = get_settings().embedding_model
     embedder = await asyncio.to_thread(_remote, model)
     vectors: list[list[float]] = []
     for start in range(0, len(texts), _REMOTE_BATCH):

@@ -9,12 +9,14 @@ import logging
 import select
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import lru_cache
+from typing import Any, LiteralString
 from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
-from pgvector import HalfVector
+from pgvector import HalfVector, SparseVector
 from pgvector.psycopg import register_vector_async
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
@@ -30,10 +32,13 @@ __all__ = [
     "Connection",
     "HalfVector",
     "Jsonb",
+    "SparseVector",
+    "alone",
     "close_pool",
     "database_url",
     "fetch",
     "open_pool",
+    "statement",
     "transaction",
 ]
 
@@ -60,11 +65,39 @@ async def transaction() -> AsyncIterator[Connection]:
         yield connection
 
 
-async def fetch(name: str, params: Mapping[str, Any] | Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """Run the named statement, which is a transaction by itself, and return its rows."""
+async def fetch(
+    name: str, params: Mapping[str, Any] | Sequence[Any] = (), **numbers: int
+) -> list[dict[str, Any]]:
+    """Run the named statement, which is a transaction by itself, and return its rows.
+
+    ``numbers``: what `statement` takes.
+    """
     async with _connection() as connection:
-        cursor = await connection.execute(queries()[name], params)
+        cursor = await connection.execute(statement(name, **numbers), params)
         return await cursor.fetchall() if cursor.description else []
+
+
+def statement(name: str, **numbers: int) -> LiteralString | sql.Composed:
+    """The named statement, with numbers in the places ``{number}`` where no parameter can stand:
+    in the name of a table, in a type."""
+    text = queries()[name]
+    return _with_numbers(text, tuple(numbers.items())) if numbers else text
+
+
+@asynccontextmanager
+async def alone(what: str) -> AsyncIterator[None]:
+    """Wait until nobody else, in any process, is in here for the same thing."""
+    async with _connection() as connection:
+        await connection.execute(queries()["take_lock"], {"what": what})
+        try:
+            yield
+        finally:
+            await connection.execute(queries()["leave_lock"], {"what": what})
+
+
+@lru_cache(maxsize=1024)
+def _with_numbers(text: LiteralString, numbers: tuple[tuple[str, int], ...]) -> sql.Composed:
+    return sql.SQL(text).format(**{name: sql.Literal(number) for name, number in numbers})
 
 
 async def open_pool() -> None:
@@ -113,6 +146,7 @@ def _unopened(connections: WeakSet[Connection]) -> _Pool:
         await register_vector_async(connection)
         # A filtered search goes on until it has as many as it wants, not the index's first forty.
         await connection.execute("set hnsw.iterative_scan = strict_order")
+        await connection.execute("set hnsw.ef_search = 100")
 
     # What keeps it from connecting is raised by `_probe`: not for stderr as well.
     logging.getLogger("psycopg.pool").addHandler(_NOWHERE)

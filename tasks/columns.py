@@ -1,7 +1,7 @@
 """Which column of a table is the id, the text, the time: named by the user, or recognised."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -58,14 +58,12 @@ def recognise(named: Columns, names: Sequence[str], source: str) -> Columns:
     Raises InputError, listing the columns, when a named one is missing or no text is recognised.
     """
     numbered = named.id == ROW and ROW not in names
-    for name in (None if numbered else named.id, *named.text, named.time, named.group_by):
-        if name is not None and name not in names:
-            raise InputError(
-                f"{source} has no column '{name}'.{did_you_mean(name, names)} {_listed(names)}"
-            )
+    require(
+        (None if numbered else named.id, *named.text, named.time, named.group_by), names, source
+    )
     free = [name for name in names if name not in (named.id, *named.text, named.time)]
     text = named.text or tuple(
-        name for usual in (TITLES, BODIES) if (name := _first(usual, free)) is not None
+        name for usual in (TITLES, BODIES) if (name := first_of(usual, free)) is not None
     )
     if not text:
         raise InputError(
@@ -73,11 +71,20 @@ def recognise(named: Columns, names: Sequence[str], source: str) -> Columns:
         )
     free = [name for name in free if name not in text]
     return Columns(
-        id=None if numbered else named.id or _first(IDS, free),
+        id=None if numbered else named.id or first_of(IDS, free),
         text=text,
-        time=named.time or _first(TIMES, free),
+        time=named.time or first_of(TIMES, free),
         group_by=named.group_by,
     )
+
+
+def require(wanted: Iterable[str | None], names: Sequence[str], source: str) -> None:
+    """Raise InputError, listing the columns, when a named one is missing."""
+    for name in wanted:
+        if name is not None and name not in names:
+            raise InputError(
+                f"{source} has no column '{name}'.{did_you_mean(name, names)} {_listed(names)}"
+            )
 
 
 def is_transcript(name: str) -> bool:
@@ -85,7 +92,8 @@ def is_transcript(name: str) -> bool:
     return _plain(name) in TRANSCRIPTS
 
 
-def _first(usual: Sequence[str], names: Sequence[str]) -> str | None:
+def first_of(usual: Sequence[str], names: Sequence[str]) -> str | None:
+    """The first of the usual names that is there, however it is written."""
     by_plain = {_plain(name): name for name in reversed(names)}
     return next((by_plain[name] for name in usual if name in by_plain), None)
 

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -65,6 +65,15 @@ class Corpus:
         self.notes = notes
 
 
+class Source(NamedTuple):
+    """A table, and the name of where it is from. ``chosen``: a query has chosen by time itself."""
+
+    name: str
+    table: "pd.DataFrame"
+    notes: tuple[str, ...] = ()
+    chosen: bool = False
+
+
 async def load_corpus(
     source: str, columns: Columns | None = None, since: datetime | None = None
 ) -> Corpus:
@@ -81,20 +90,31 @@ async def load_corpus(
         since = since.replace(tzinfo=UTC)
     if source.startswith("corpus:"):
         return await _kept(source, named, since)
+    read = await read_source(source, since)
+    recognised = recognise(named, list(read.table.columns), read.name)
+    records, used, decided = await asyncio.to_thread(
+        to_records, read.table, recognised, named, read.name
+    )
+    if since is not None and not read.chosen:
+        records = _happened_since(since, records, used, read.name)
+    return Corpus(read.name, records, used, (*read.notes, *decided))
+
+
+async def read_source(source: str, since: datetime | None = None) -> Source:
+    """The table of a source as it is: what `load_corpus` reads its records from.
+
+    Raises what it raises.
+    """
+    if source.startswith("corpus:"):
+        records, _ = await kept_corpora.read_records(source.removeprefix("corpus:"), since)
+        return Source(source, records)
     if source.startswith(("sql:", "query:")):
         query, name = await asyncio.to_thread(_query, source)
         table = await _queried(query, name, since)
-        notes: list[str] = []
-        chosen = source_database.takes_since(query)
-    else:
-        path = await asyncio.to_thread(_existing, source)
-        table, notes = await asyncio.to_thread(_reader(path), path)
-        name, chosen = str(path), False
-    recognised = recognise(named, list(table.columns), name)
-    records, used, decided = await asyncio.to_thread(to_records, table, recognised, named, name)
-    if since is not None and not chosen:
-        records = _happened_since(since, records, used, name)
-    return Corpus(name, records, used, (*notes, *decided))
+        return Source(name, table, chosen=source_database.takes_since(query))
+    path = await asyncio.to_thread(_existing, source)
+    table, notes = await asyncio.to_thread(_reader(path), path)
+    return Source(str(path), table, tuple(notes))
 
 
 @task(

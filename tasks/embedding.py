@@ -17,6 +17,12 @@ _BLOCK = 512  # texts embedded, and kept, at a time: what a kill can lose
 
 async def vectors(texts: Sequence[str]) -> "np.ndarray":
     """Unit vectors of the texts, float32 (n, d): read from the database, or computed and kept."""
+    found, _ = await counted_vectors(texts)
+    return found
+
+
+async def counted_vectors(texts: Sequence[str]) -> "tuple[np.ndarray, int]":
+    """`vectors`, and how many of them were computed."""
     import numpy as np
 
     hashes = [hashlib.sha256(text.encode()).digest() for text in texts]
@@ -30,8 +36,8 @@ async def vectors(texts: Sequence[str]) -> "np.ndarray":
             known.update({h.hex(): row for (h, _), row in zip(block, made, strict=True)})
             await following.advance(len(block))
     if not texts:
-        return np.empty((0, 0), dtype=np.float32)
-    return np.stack([known[h.hex()] for h in hashes])
+        return np.empty((0, 0), dtype=np.float32), 0
+    return np.stack([known[h.hex()] for h in hashes]), len(missing)
 
 
 async def _kept(hashes: Sequence[bytes]) -> "dict[str, np.ndarray]":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TICKET_TOKENS = 400
 TRANSCRIPT_TOKENS = 200
+DOCUMENT_TOKENS = 200
 
 _UNITS = 12  # of a token: an ASCII character is 3 of them, a byte of any other 4
 _TURN = r"\n(?=[ \t]*(?:\[[^\]\n]{1,40}\]|[^\W\d_][^:.!?\n]{0,39}:[ \t]))"
@@ -22,11 +23,13 @@ _PARAGRAPH = r"\n\s*\n"
 _LINE = r"\n"
 _SENTENCE = r"(?<=[.!?…])\s+|(?<=[.!?…][\"'”’)\]])\s+|(?<=[。！？｡])"
 _WORD = r"\s+"
+_PLAIN = [re.compile(level) for level in (_PARAGRAPH, _LINE, _SENTENCE, _WORD)]
 _BOUNDARIES = {
-    "ticket": [re.compile(level) for level in (_PARAGRAPH, _LINE, _SENTENCE, _WORD)],
-    "transcript": [re.compile(level) for level in (_TURN, _PARAGRAPH, _LINE, _SENTENCE, _WORD)],
+    "ticket": _PLAIN,
+    "document": _PLAIN,
+    "transcript": [re.compile(_TURN), *_PLAIN],
 }
-_MOST = {"ticket": TICKET_TOKENS, "transcript": TRANSCRIPT_TOKENS}
+_MOST = {"ticket": TICKET_TOKENS, "transcript": TRANSCRIPT_TOKENS, "document": DOCUMENT_TOKENS}
 
 
 def passages(corpus: "Corpus") -> "pd.DataFrame":
@@ -58,7 +61,7 @@ def cut(corpus: "Corpus") -> "pd.DataFrame":
 
 
 def cut_text(text: str, kind: str) -> list[str]:
-    """The passages of one text; kind is 'ticket' or 'transcript'."""
+    """The passages of one text; kind is 'ticket', 'transcript' or 'document'."""
     most = _MOST[kind] * _UNITS
     text = text.strip()
     if _weight(text) <= most:

@@ -9,3 +9,9 @@ insert into patterns.steps (root_run, key, result, result_sha256)
 select %(root_run)s, %(key)s, made, encode(sha256(convert_to(made::text, 'UTF8')), 'hex')
 from (values (%(result)s::jsonb)) as step (made)
 on conflict do nothing
+
+-- name: take_lock
+select pg_advisory_lock(hashtextextended(%(what)s, 7236));
+
+-- name: leave_lock
+select pg_advisory_unlock(hashtextextended(%(what)s, 7236));

@@ -1,0 +1,195 @@
+-- Retrieval: collections, their versions, their passages. {index} and {dimensions} are numbers of ours.
+
+-- name: open_collection
+insert into patterns.collections (name) values (%(name)s)
+on conflict (name) do update set name = excluded.name
+returning id;
+
+-- name: find_collection
+select c.id, c.name, v.id as version, v.index_id as index, v.documents, v.passages, v.fields, v.recall,
+       v.made_at, i.embedder, i.cut, i.dimensions, i.mean_lexemes
+from patterns.collections as c
+left join patterns.versions as v on v.id = c.live
+left join patterns.indexes as i on i.id = v.index_id
+where c.name = %(name)s;
+
+-- name: list_collections
+select c.name, v.id as version, v.documents, v.passages, v.recall, v.made_at, i.embedder
+from patterns.collections as c
+left join patterns.versions as v on v.id = c.live
+left join patterns.indexes as i on i.id = v.index_id
+order by c.name;
+
+-- name: list_versions
+select v.id as version, v.state, v.documents, v.passages, v.recall, v.made_at, i.embedder,
+       v.id = c.live as live
+from patterns.versions as v
+join patterns.collections as c on c.id = v.collection_id
+join patterns.indexes as i on i.id = v.index_id
+where c.name = %(name)s order by v.id;
+
+-- name: forget_versions
+-- All but the live one and the one before it: killed ingests, those that were refused or rolled back,
+-- and old ones. Gives the indexes that nobody needs any more.
+with kept as (
+    select v.id from patterns.versions as v
+    where v.collection_id = %(collection)s and v.state = 'good'
+        and v.id <= (select live from patterns.collections where id = %(collection)s)
+    order by v.id desc limit 2
+), gone as (
+    delete from patterns.versions
+    where collection_id = %(collection)s and id not in (select id from kept)
+)
+select i.id as index from patterns.indexes as i
+where i.collection_id = %(collection)s
+    and not exists (select from patterns.versions as v join kept using (id) where v.index_id = i.id);
+
+-- name: revive_passages
+-- As the live version sees them: what came after it is undone.
+update patterns.passages set died = null where index_id = %(index)s and died > %(version)s;
+
+-- name: bury_passages
+-- What came after the live version, and what neither it nor the one before it sees.
+delete from patterns.passages
+where index_id = %(index)s and (born > %(version)s or died <= %(oldest)s);
+
+-- name: oldest_version
+select min(id) as oldest from patterns.versions where index_id = %(index)s;
+
+-- name: known_documents
+select distinct document, source, digest from patterns.passages
+where index_id = %(index)s and born <= %(version)s and (died is null or died > %(version)s);
+
+-- name: make_index
+insert into patterns.indexes (collection_id, embedder, cut, dimensions, mean_lexemes)
+values (%(collection)s, %(embedder)s, %(cut)s, %(dimensions)s, %(mean_lexemes)s)
+returning id as index;
+
+-- name: make_passages_of_index
+create table patterns.passages_{index} partition of patterns.passages for values in ({index});
+
+-- name: drop_passages_of_index
+drop table if exists patterns.passages_{index};
+
+-- name: drop_index
+delete from patterns.indexes where id = %(index)s;
+
+-- name: index_embeddings
+create index if not exists passages_{index}_nearest on patterns.passages_{index}
+using hnsw ((embedding::halfvec({dimensions})) halfvec_ip_ops) with (m = 16, ef_construction = 128);
+
+-- name: analyze_passages
+analyze patterns.passages_{index};
+
+-- name: make_version
+insert into patterns.versions (collection_id, index_id) values (%(collection)s, %(index)s)
+returning id as version;
+
+-- name: stage_passages
+create temp table new_passages (
+    source text, document text, digest bytea, number integer, context text, text text, fields jsonb,
+    embedding halfvec, lexemes text[], weights sparsevec
+) on commit drop;
+
+-- name: copy_passages
+copy new_passages from stdin (format binary);
+
+-- name: keep_passages
+insert into patterns.passages_{index} (index_id, born, source, document, digest, number, context, text,
+                                       fields, embedding, lexemes, weights)
+select {index}, %(version)s, source, document, digest, number, context, text, fields, embedding,
+       array_to_tsvector(lexemes), weights
+from new_passages;
+
+-- name: end_documents
+update patterns.passages set died = %(version)s
+where index_id = %(index)s and born < %(version)s and died is null and document = any(%(documents)s);
+
+-- name: forget_lexemes
+delete from patterns.lexemes where index_id = %(index)s;
+
+-- name: count_lexemes
+insert into patterns.lexemes (index_id, lexeme, passages)
+select {index}, word, ndoc from ts_stat($$
+    select lexemes from patterns.passages_{index} where died is null
+$$);
+
+-- name: measure_version
+update patterns.versions as v
+set documents = found.documents, passages = found.passages, fields = found.fields
+from (
+    select count(distinct p.document) as documents, count(distinct p.id) as passages,
+           coalesce(array_agg(distinct f.field) filter (where f.field is not null), '{{}}') as fields
+    from patterns.passages_{index} as p left join lateral jsonb_object_keys(p.fields) as f(field) on true
+    where p.died is null
+) as found
+where v.id = %(version)s
+returning v.documents, v.passages;
+
+-- name: judge_version
+update patterns.versions set state = %(state)s, recall = %(recall)s where id = %(version)s;
+
+-- name: go_live
+update patterns.collections set live = %(version)s where id = %(collection)s;
+
+-- name: earlier_good_version
+select max(v.id) as version from patterns.versions as v
+join patterns.collections as c on c.id = v.collection_id
+where c.name = %(name)s and v.state = 'good' and v.id < c.live;
+
+-- name: remove_collection
+with freed as (
+    update patterns.collections set live = null where id = %(collection)s
+)
+delete from patterns.versions where collection_id = %(collection)s;
+
+-- name: indexes_of_collection
+select id as index from patterns.indexes where collection_id = %(collection)s;
+
+-- name: forget_collection
+delete from patterns.collections where id = %(collection)s;
+
+-- name: rarity
+-- In how many passages each lexeme of a question stands, the rarest first.
+select lexeme, passages from patterns.lexemes
+where index_id = %(index)s and lexeme = any(%(lexemes)s) order by passages, lexeme;
+
+-- name: search
+-- The passages that are best by both legs together. Each leg brings its nearest {pool}; every one of
+-- them is scored by both: similarity (-1 to 1), and BM25 as a share of the best that a passage could have.
+with nearest as (
+    select id from patterns.passages_{index}
+    where %(mode)s <> 'text' and born <= %(version)s and (died is null or died > %(version)s)
+        and (%(fields)s::jsonb is null or fields @> %(fields)s)
+    order by embedding::halfvec({dimensions}) <#> %(embedding)s::halfvec({dimensions})
+    limit {pool}
+), named as (
+    select id from (
+        select id, weights from patterns.passages_{index}
+        where %(mode)s <> 'vector' and lexemes @@ %(rarest)s::tsquery
+            and born <= %(version)s and (died is null or died > %(version)s)
+            and (%(fields)s::jsonb is null or fields @> %(fields)s)
+        limit {candidates}
+    ) as candidates
+    order by weights <#> %(weights)s::sparsevec
+    limit {pool}
+), scored as (
+    select p.document, p.number, p.context, p.text, p.fields,
+           -(p.embedding <#> %(embedding)s::halfvec)::float8 as similarity,
+           -(p.weights <#> %(weights)s::sparsevec)::float8 as text_score
+    from patterns.passages_{index} as p join (
+        select id from nearest union select id from named
+    ) as found using (id)
+)
+select *, %(share)s * similarity + (1 - %(share)s) * text_score as score from scored
+order by score desc, document, number
+limit %(most)s;
+
+-- name: pin_question
+insert into patterns.pinned_questions (collection_id, question, documents)
+values (%(collection)s, %(question)s, %(documents)s)
+on conflict (collection_id, question) do update set documents = excluded.documents;
+
+-- name: pinned_questions
+select question, documents from patterns.pinned_questions where collection_id = %(collection)s
+order by question;

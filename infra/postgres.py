@@ -86,13 +86,15 @@ def statement(name: str, **numbers: int) -> LiteralString | sql.Composed:
 
 @asynccontextmanager
 async def alone(what: str) -> AsyncIterator[None]:
-    """Wait until nobody else, in any process, is in here for the same thing."""
-    async with _connection() as connection:
-        await connection.execute(queries()["take_lock"], {"what": what})
-        try:
+    """Wait until nobody else, in any process, is in here for the same thing.
+
+    The lock is that of a connection beside the pool's, and ends with it or with the process.
+    """
+    with translated():
+        conninfo = await _conninfo()
+        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+            await connection.execute(queries()["take_lock"], {"what": what})
             yield
-        finally:
-            await connection.execute(queries()["leave_lock"], {"what": what})
 
 
 @lru_cache(maxsize=1024)

@@ -1,35 +1,57 @@
 """Documents to passages: what is embedded, found and cited, each with the headings above it."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tasks.documents import Document
-from tasks.passages import cut_text
+from tasks.lexemes import lexemes
+from tasks.passages import DOCUMENT_TOKENS, cut_text
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
+CUT = f"{DOCUMENT_TOKENS} tokens under headings"
+"""How documents are cut. Passages that were cut in another way are made anew."""
+
+_CONTEXT_COUNTS = 2  # as much as the text itself: a title says what its passages are about
+
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a document. ``number``: from 0 in its document. ``context``: its title and the
-    headings above it, which are embedded and searched with it."""
+    """A piece of a document.
 
-    document: Document
+    ``source``, ``document``, ``digest``, ``fields``: of the document, as `tasks.documents` has them;
+    ``number``: from 0 in it; ``context``: its title and the headings above the piece, which are
+    embedded and searched with it.
+    """
+
+    source: str
+    document: str
+    digest: bytes
     number: int
     context: str
     text: str
+    fields: Mapping[str, list[str]]
 
     @property
     def whole(self) -> str:
-        """What is embedded and searched."""
+        """What is embedded."""
         return f"{self.context}\n{self.text}" if self.context else self.text
 
+    @cached_property
+    def lexemes(self) -> Counter[str]:
+        """What is searched."""
+        found = lexemes(self.text)
+        for lexeme, count in lexemes(self.context).items():
+            found[lexeme] += _CONTEXT_COUNTS * count
+        return found
 
-def passages_of(document: Document) -> list[Passage]:
+
+def passages_of(document: Document, source: str) -> list[Passage]:
     """The passages of a document, in its order: cut at headings first, then as far as they must be,
     at the greatest boundary that fits. A document without text but a title has its title."""
     pieces = [
@@ -38,7 +60,7 @@ def passages_of(document: Document) -> list[Passage]:
         for piece in cut_text(section, "document")
     ]
     return [
-        Passage(document, number, context, piece)
+        Passage(source, document.id, document.digest, number, context, piece, document.fields)
         for number, (context, piece) in enumerate(pieces or [("", document.title)])
     ]
 
@@ -48,7 +70,7 @@ def _sections(document: Document) -> Iterator[tuple[str, str]]:
     lines = document.text.split("\n")
     path: list[tuple[int, str]] = []
     start = 0
-    for line, level, heading in _headings(document.text):
+    for line, level, heading in _headings(document.text) if document.has_headings else ():
         yield _context(document.title, path), "\n".join(lines[start:line])
         path = [*((above, name) for above, name in path if above < level), (level, heading)]
         start = line
@@ -57,8 +79,6 @@ def _sections(document: Document) -> Iterator[tuple[str, str]]:
 
 def _headings(text: str) -> Iterator[tuple[int, int, str]]:
     """Line, level and words of each heading of a Markdown text: none inside code."""
-    if "\n#" not in f"\n{text}" and "\n==" not in text and "\n--" not in text:
-        return
     tokens = _markdown().parse(text)
     for token, content in pairwise(tokens):
         if token.type == "heading_open" and token.map and not token.level:

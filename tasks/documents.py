@@ -22,7 +22,7 @@ from infra.errors import InputError
 from infra.providers import storable
 from tasks.columns import BODIES, IDS, TITLES, first_of, require
 from tasks.corpus import read_source
-from tasks.document_files import SUFFIXES, read_document
+from tasks.document_files import HTML, MARKDOWN, SUFFIXES, read_document
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +45,14 @@ class DocumentColumns(BaseModel):
 
 @dataclass(frozen=True)
 class Document:
-    """One document. ``fields``: values by name, as text, that searches may be filtered by."""
+    """One document. ``fields``: values by name, as text, that searches may be filtered by.
+    ``has_headings``: its text is Markdown, not text in which a line may just begin with ``#``."""
 
     id: str
     title: str
     text: str
     fields: Mapping[str, list[str]]
+    has_headings: bool = False
 
     @cached_property
     def digest(self) -> bytes:
@@ -62,8 +64,8 @@ class Document:
 class Documents:
     """Documents of one source. A plain class: Prefect does not walk its texts for futures.
 
-    ``name`` is the lineage, as a corpus has it. ``skipped`` says of what could not be read why, and
-    what to do; ``notes`` tell the user what had to be decided on reading.
+    ``name`` is the lineage, as a corpus has it. ``skipped``: by the id that it would have had, why
+    a document could not be read, and what to do; ``notes`` tell the user what had to be decided.
     """
 
     __slots__ = ("all", "name", "notes", "skipped")
@@ -72,17 +74,19 @@ class Documents:
         self,
         name: str,
         documents: Iterable[Document],
-        skipped: tuple[str, ...] = (),
+        skipped: Mapping[str, str] | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.all = sorted(documents, key=lambda document: document.id)
-        self.skipped = skipped
+        self.skipped = dict(skipped or {})
         self.notes = notes
 
 
-async def load_documents(source: str, columns: DocumentColumns | None = None) -> Documents:
-    """The documents of a source.
+async def load_documents(
+    source: str, columns: DocumentColumns | None = None, lineage: str | None = None
+) -> Documents:
+    """The documents of a source. ``lineage``: what to call it, where its own name is not lasting.
 
     A file of a folder that cannot be read is skipped and named; so is a row without text. Raises
     InputError when nothing is left, and naming file, row and column for a table that cannot be read
@@ -93,8 +97,9 @@ async def load_documents(source: str, columns: DocumentColumns | None = None) ->
         read = await read_source(source)
         found = _of_table(read.table, columns or DocumentColumns(), read.name, read.notes)
     if not found.all:
-        why = f" {found.skipped[0]}" if found.skipped else ""
+        why = "".join(f" {reason}" for reason in [*found.skipped.values()][:3])
         raise InputError(f"{found.name} has no documents.{why} ({', '.join(SUFFIXES)} or a table.)")
+    found.name = lineage or found.name
     return found
 
 
@@ -105,7 +110,7 @@ def _of_path(source: str) -> Documents | None:
 
 
 def _of_files(path: Path) -> Documents:
-    documents, skipped, notes = list[Document](), list[str](), list[str]()
+    documents, skipped, notes = list[Document](), dict[str, str](), list[str]()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         inside = file.relative_to(path) if path.is_dir() else Path(file.name)
         hidden = any(part.startswith(".") for part in inside.parts)
@@ -114,15 +119,18 @@ def _of_files(path: Path) -> Documents:
         try:
             title, text, decided = read_document(file)
         except InputError as error:
-            skipped.append(str(error))
+            skipped[inside.as_posix()] = str(error)
             continue
         notes += decided
         folder = inside.parent.as_posix()
         fields = {"type": [file.suffix.lower().lstrip(".")]}
         if folder != ".":
             fields["folder"] = [folder]
-        documents.append(Document(inside.as_posix(), storable(title), storable(text), fields))
-    return Documents(str(path), documents, tuple(skipped), tuple(notes))
+        has_headings = file.suffix.lower() in (*MARKDOWN, *HTML)
+        documents.append(
+            Document(inside.as_posix(), storable(title), storable(text), fields, has_headings)
+        )
+    return Documents(str(path), documents, skipped, tuple(notes))
 
 
 def _of_table(
@@ -137,8 +145,10 @@ def _of_table(
             f"{name}: no column looks like text ({', '.join(names)}). Name it: --text."
         )
     id_ = named.id or first_of(_IDS, [n for n in names if n not in (text, title)])
+    if id_ is None and title and table[title].notna().all() and table[title].is_unique:
+        id_ = title  # of findings, for one
     others = [n for n in names if n not in (id_, title, text)]
-    documents, skipped, seen = list[Document](), list[str](), dict[str, int]()
+    documents, skipped, seen = list[Document](), dict[str, str](), dict[str, int]()
     for number, row in enumerate(table.to_dict("records"), start=1):
         known = str(row[id_]).strip() if id_ and _values(row[id_]) else ""
         if id_ and not known:
@@ -153,11 +163,11 @@ def _of_table(
         heading = " ".join(_values(row[title]))[:_LONGEST_FIELD] if title else ""
         body = "\n\n".join(_values(row[text])) if text else ""
         if not body.strip() and not heading.strip():
-            skipped.append(f"{name}: row {number} ({key}) has no text.")
+            skipped[key] = f"{name}: row {number} ({key}) has no text. Fill it, or take it out."
             continue
         fields = {n: values for n in others if (values := _short(_values(row[n])))}
         documents.append(Document(key, storable(heading), storable(body).strip(), fields))
-    return Documents(name, documents, tuple(skipped), notes)
+    return Documents(name, documents, skipped, notes)
 
 
 def _short(values: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import snowballstemmer
 
-K1, B = 1.2, 0.75
+K1, B = 1.2, 0.4
 DIMENSIONS = 1_000_000_000  # of a sparse vector: a lexeme's is its hash
 
 _STEM = snowballstemmer.stemmer("english").stemWord
@@ -26,7 +26,15 @@ _LONGEST = 60  # characters of a lexeme
 _MOST = 15_000  # lexemes of a passage, as many as a sparse vector holds
 # The words of Snowball's English list that say nothing without others.
 _STOP_WORDS = frozenset(
-    ["i", "me", "my", "myself", "we", "our", "ours", "ourselves", "you", "your", "yours", "yourself", "yourselves", "he", "him", "his", "himself", "she", "her", "hers", "herself", "it", "its", "itself", "they", "them", "their", "theirs", "themselves", "what", "which", "who", "whom", "this", "that", "these", "those", "am", "is", "are", "was", "were", "be", "been", "being", "have", "has", "had", "having", "do", "does", "did", "doing", "a", "an", "the", "and", "but", "if", "or", "because", "as", "until", "while", "of", "at", "by", "for", "with", "about", "against", "between", "into", "through", "during", "before", "after", "above", "below", "to", "from", "up", "down", "in", "out", "on", "off", "over", "under", "again", "further", "then", "once", "here", "there", "when", "where", "why", "how", "all", "any", "both", "each", "few", "more", "most", "other", "some", "such", "no", "nor", "not", "only", "own", "same", "so", "than", "too", "very", "s", "t", "can", "will", "just", "don", "should", "now"]
+    """
+    i me my myself we our ours ourselves you your yours yourself yourselves he him his himself
+    she her hers herself it its itself they them their theirs themselves what which who whom
+    this that these those am is are was were be been being have has had having do does did doing
+    a an the and but if or because as until while of at by for with about against between into
+    through during before after above below to from up down in out on off over under again
+    further then once here there when where why how all any both each few more most other some
+    such no nor not only own same so than too very s t can will just don should now
+    """.split()
 )
 
 
@@ -39,8 +47,8 @@ def lexemes(text: str) -> Counter[str]:
 
 
 def passage_weights(counts: Mapping[str, int], mean: float) -> dict[int, float]:
-    """What each lexeme of a passage adds to its score, by dimension. ``mean``: lexemes of a passage on
-    average."""
+    """What each lexeme of a passage adds to its score, by dimension. ``mean``: lexemes of a passage
+    on average."""
     length = sum(counts.values())
     damping = K1 * (1 - B + B * length / max(mean, 1.0))
     return {_dimension(lexeme): n / (n + damping) for lexeme, n in counts.items()}
@@ -50,8 +58,9 @@ def question_weights(passages: Mapping[str, int], of: int) -> dict[int, float]:
     """The weights of a question's lexemes, whose sum is 1: the rarer, the more.
 
     ``passages``: in how many of an index's ``of`` passages each of the question's lexemes stands,
-    with 0 for those that stand in none.
+    with 0 for those that stand in none: they count, for no passage has all that is asked for.
     """
+    of = max(of, *passages.values(), 0)  # counted at another time, it may be a little less
     rarity = {lexeme: math.log(1 + (of - n + 0.5) / (n + 0.5)) for lexeme, n in passages.items()}
     whole = sum(rarity.values())
     return {_dimension(lexeme): value / whole for lexeme, value in rarity.items()}
@@ -59,7 +68,7 @@ def question_weights(passages: Mapping[str, int], of: int) -> dict[int, float]:
 
 @lru_cache(maxsize=100_000)
 def _of_word(word: str) -> tuple[str, ...]:
-    parts = [part for part in _PARTS.split(word) if part]
+    parts = [part for part in _PARTS.split(word) if len(part) > 1]
     said = [word, *parts] if len(parts) > 1 else [word]
     lower = [each.casefold().replace("’", "'").removesuffix("'s") for each in said]
     return tuple(_STEM(each)[:_LONGEST] for each in lower if each and each not in _STOP_WORDS)

@@ -5,12 +5,13 @@ insert into patterns.collections (name) values (%(name)s)
 on conflict (name) do update set name = excluded.name
 returning id;
 
--- name: find_collection
-select c.id, c.name, v.id as version, v.index_id as index, v.documents, v.passages, v.fields, v.recall,
-       v.made_at, i.embedder, i.cut, i.dimensions, i.mean_lexemes
+-- name: read_view
+-- The live version, or another one.
+select c.id as collection, c.name, v.id as version, v.index_id as index, v.documents, v.passages,
+       v.fields, i.embedder, i.cut, i.dimensions, i.mean_lexemes
 from patterns.collections as c
-left join patterns.versions as v on v.id = c.live
-left join patterns.indexes as i on i.id = v.index_id
+join patterns.versions as v on v.id = coalesce(%(version)s, c.live)
+join patterns.indexes as i on i.id = v.index_id
 where c.name = %(name)s;
 
 -- name: list_collections
@@ -51,10 +52,9 @@ update patterns.passages set died = null where index_id = %(index)s and died > %
 -- name: bury_passages
 -- What came after the live version, and what neither it nor the one before it sees.
 delete from patterns.passages
-where index_id = %(index)s and (born > %(version)s or died <= %(oldest)s);
-
--- name: oldest_version
-select min(id) as oldest from patterns.versions where index_id = %(index)s;
+where index_id = %(index)s and (
+    born > %(version)s or died <= (select min(id) from patterns.versions where index_id = %(index)s)
+);
 
 -- name: known_documents
 select distinct document, source, digest from patterns.passages
@@ -73,6 +73,12 @@ drop table if exists patterns.passages_{index};
 
 -- name: drop_index
 delete from patterns.indexes where id = %(index)s;
+
+-- name: count_passages
+select count(*) as passages from patterns.passages_{index};
+
+-- name: give_memory
+select set_config('maintenance_work_mem', %(memory)s, true);
 
 -- name: index_embeddings
 create index if not exists passages_{index}_nearest on patterns.passages_{index}
@@ -137,17 +143,12 @@ select max(v.id) as version from patterns.versions as v
 join patterns.collections as c on c.id = v.collection_id
 where c.name = %(name)s and v.state = 'good' and v.id < c.live;
 
--- name: remove_collection
-with freed as (
-    update patterns.collections set live = null where id = %(collection)s
-)
-delete from patterns.versions where collection_id = %(collection)s;
-
 -- name: indexes_of_collection
-select id as index from patterns.indexes where collection_id = %(collection)s;
+select i.id as index from patterns.indexes as i
+join patterns.collections as c on c.id = i.collection_id where c.name = %(name)s;
 
--- name: forget_collection
-delete from patterns.collections where id = %(collection)s;
+-- name: remove_collection
+delete from patterns.collections where name = %(name)s returning id;
 
 -- name: rarity
 -- In how many passages each lexeme of a question stands, the rarest first.
@@ -155,8 +156,8 @@ select lexeme, passages from patterns.lexemes
 where index_id = %(index)s and lexeme = any(%(lexemes)s) order by passages, lexeme;
 
 -- name: search
--- The passages that are best by both legs together. Each leg brings its nearest {pool}; every one of
--- them is scored by both: similarity (-1 to 1), and BM25 as a share of the best that a passage could have.
+-- The passages that are best by both legs together: what either brings is scored by both, similarity
+-- (cosine, -1 to 1) and BM25 (share of the most that a passage could have).
 with nearest as (
     select id from patterns.passages_{index}
     where %(mode)s <> 'text' and born <= %(version)s and (died is null or died > %(version)s)
@@ -164,26 +165,23 @@ with nearest as (
     order by embedding::halfvec({dimensions}) <#> %(embedding)s::halfvec({dimensions})
     limit {pool}
 ), named as (
-    select id from (
-        select id, weights from patterns.passages_{index}
-        where %(mode)s <> 'vector' and lexemes @@ %(rarest)s::tsquery
-            and born <= %(version)s and (died is null or died > %(version)s)
-            and (%(fields)s::jsonb is null or fields @> %(fields)s)
-        limit {candidates}
-    ) as candidates
-    order by weights <#> %(weights)s::sparsevec
-    limit {pool}
+    select id, weights from patterns.passages_{index}
+    where %(mode)s <> 'vector' and lexemes @@ %(rarest)s::tsquery
+        and born <= %(version)s and (died is null or died > %(version)s)
+        and (%(fields)s::jsonb is null or fields @> %(fields)s)
+    limit {candidates}
+), found as (
+    select id from nearest
+    union
+    (select id from named order by weights <#> %(weights)s::sparsevec limit {pool})
 ), scored as (
-    select p.document, p.number, p.context, p.text, p.fields,
-           -(p.embedding <#> %(embedding)s::halfvec)::float8 as similarity,
+    select p.document, p.number as passage, p.context, p.text, p.fields,
+           coalesce(-(p.embedding <#> %(embedding)s::halfvec), 0)::float8 as similarity,
            -(p.weights <#> %(weights)s::sparsevec)::float8 as text_score
-    from patterns.passages_{index} as p join (
-        select id from nearest union select id from named
-    ) as found using (id)
+    from patterns.passages_{index} as p join found using (id)
 )
-select *, %(share)s * similarity + (1 - %(share)s) * text_score as score from scored
-order by score desc, document, number
-limit %(most)s;
+select *, (1 - %(text_share)s) * similarity + %(text_share)s * text_score as score
+from scored order by score desc, document, passage limit %(k)s;
 
 -- name: pin_question
 insert into patterns.pinned_questions (collection_id, question, documents)
@@ -193,3 +191,20 @@ on conflict (collection_id, question) do update set documents = excluded.documen
 -- name: pinned_questions
 select question, documents from patterns.pinned_questions where collection_id = %(collection)s
 order by question;
+
+-- name: unpin_questions
+delete from patterns.pinned_questions
+where collection_id = %(collection)s and question = any(%(questions)s);
+
+-- name: documents_there
+select distinct document from patterns.passages
+where index_id = %(index)s and document = any(%(documents)s)
+    and born <= %(version)s and (died is null or died > %(version)s);
+
+-- name: read_passages
+-- Those of a version after a place, in the order of their ids: to be made anew in another index.
+select id, source, document, digest, number, context, text, fields from patterns.passages
+where index_id = %(index)s and id > %(after)s
+    and born <= %(version)s and (died is null or died > %(version)s)
+    and (source <> %(source)s or document = any(%(documents)s))
+order by id limit %(most)s;

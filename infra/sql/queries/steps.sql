@@ -12,6 +12,3 @@ on conflict do nothing
 
 -- name: take_lock
 select pg_advisory_lock(hashtextextended(%(what)s, 7236));
-
--- name: leave_lock
-select pg_advisory_unlock(hashtextextended(%(what)s, 7236));

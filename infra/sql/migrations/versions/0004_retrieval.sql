@@ -21,7 +21,7 @@ create table patterns.indexes (
 create table patterns.versions (
     id bigint generated always as identity primary key,
     collection_id bigint not null references patterns.collections on delete cascade,
-    index_id bigint not null references patterns.indexes,
+    index_id bigint not null references patterns.indexes on delete cascade,
     state text not null default 'building' check (state in ('building', 'good', 'refused')),
     documents integer,
     passages integer,
@@ -30,7 +30,8 @@ create table patterns.versions (
     made_at timestamptz not null default now()
 );
 create index versions_collection on patterns.versions (collection_id, id);
-alter table patterns.collections add foreign key (live) references patterns.versions;
+alter table patterns.collections
+    add foreign key (live) references patterns.versions on delete set null;
 
 -- A version sees what was born by then and has not died by then: an ingest that is under way, or was
 -- killed, is seen by nobody.

@@ -1,0 +1,169 @@
+"""How well a collection finds what was judged relevant: by version and mode, and how quickly."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import mean, quantiles
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict
+
+from infra.embeddings import embed
+from infra.errors import InputError
+from tasks.document_collections import PinnedQuestions, View, documents_there
+from tasks.progress import progress
+from tasks.ranking_metrics import ndcg_at, recall_at, reciprocal_rank_at
+from tasks.retrieval import Mode, documents_found
+from tasks.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AMONG = 10  # all metrics look at so many documents
+Relevance = Mapping[str, float]
+
+
+class Judged(BaseModel):
+    """A query, and how relevant documents are to it. One without any is off topic: nothing in the
+    collection answers it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    text: str
+    relevance: dict[str, float]
+
+
+class Quality(BaseModel):
+    """How well one version finds documents in one mode: means over the queries that have any.
+
+    ``ranks``: of the first relevant document of each query, None where it is not among the first
+    ten; ``p50_ms``, ``p95_ms``: of a search without embedding its question.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    mode: Mode
+    queries: int
+    ndcg_at_10: float
+    recall_at_10: float
+    mrr_at_10: float
+    p50_ms: float
+    p95_ms: float
+    ranks: dict[str, int | None]
+
+
+def read_judged(queries: Path, qrels: Path) -> list[Judged]:
+    """Queries (columns query_id, text) with their judgements (query_id, doc_id, relevance).
+
+    Raises InputError naming file, row and column.
+    """
+    relevance = defaultdict[str, dict[str, float]](dict)
+    for row, (query, document, value) in _rows(qrels, ("query_id", "doc_id", "relevance")):
+        try:
+            relevant = float(value)
+        except ValueError:
+            raise InputError(
+                f"{qrels}, row {row}: relevance is {value!r}. Give a number, 0 for irrelevant."
+            ) from None
+        if relevant > 0:
+            relevance[query][document] = relevant
+    judged = [
+        Judged(id=query, text=text, relevance=relevance.get(query, {}))
+        for _, (query, text) in _rows(queries, ("query_id", "text"))
+    ]
+    _require_known(relevance, judged, queries, qrels)
+    return judged
+
+
+def pinnable(judged: Iterable[Judged]) -> PinnedQuestions:
+    """The queries that have relevant documents, as questions to pin."""
+    return {each.text: [*each.relevance] for each in judged if each.relevance}
+
+
+async def measure(view: View, judged: Iterable[Judged], mode: Mode) -> Quality:
+    """How well a version finds the documents of the queries that have any.
+
+    Raises InputError when it has none of these documents at all.
+    """
+    answerable = [each for each in judged if each.relevance]
+    await _require_there(view, answerable)
+    vectors = await embed([each.text for each in answerable], embedder=view.embedder)
+    rankings, seconds = [], []
+    async with progress(f"Searching version {view.version}, {mode}", len(answerable)) as following:
+        for each, vector in zip(answerable, vectors, strict=True):
+            started = time.perf_counter()
+            rankings.append(await documents_found(view, each.text, vector, mode=mode, k=AMONG))
+            seconds.append(time.perf_counter() - started)
+            await following.advance()
+    pairs = list(zip(rankings, answerable, strict=True))
+    return Quality(
+        version=view.version,
+        mode=mode,
+        queries=len(answerable),
+        ndcg_at_10=mean(ndcg_at(AMONG, found, each.relevance) for found, each in pairs),
+        recall_at_10=mean(recall_at(AMONG, found, each.relevance) for found, each in pairs),
+        mrr_at_10=mean(reciprocal_rank_at(AMONG, found, each.relevance) for found, each in pairs),
+        p50_ms=1000 * _percentile(seconds, 50),
+        p95_ms=1000 * _percentile(seconds, 95),
+        ranks={each.id: _first_rank(found, each.relevance) for found, each in pairs},
+    )
+
+
+@task(name="measure retrieval", cache_policy=NO_CACHE, persist_result=False)
+async def measure_retrieval(view: View, judged: Iterable[Judged], mode: Mode) -> Quality:
+    """`measure` as a task."""
+    return await measure(view, judged, mode)
+
+
+def _first_rank(found: list[str], relevance: Relevance) -> int | None:
+    return next((rank for rank, each in enumerate(found, 1) if each in relevance), None)
+
+
+def _percentile(values: list[float], share: int) -> float:
+    return quantiles(values, n=100, method="inclusive")[share - 1] if values[1:] else values[0]
+
+
+async def _require_there(view: View, judged: list[Judged]) -> None:
+    wanted = {document for each in judged for document in each.relevance}
+    if not wanted:
+        raise InputError("No query has a relevant document. Check that the ids of both files fit.")
+    if not await documents_there(view, wanted):
+        raise InputError(
+            f"The collection {view.name} has none of the documents that were judged, such as "
+            f"{min(wanted)!r}. Ingest them with these ids: --id names their column."
+        )
+
+
+def _require_known(
+    relevance: Mapping[str, Relevance], judged: list[Judged], queries: Path, qrels: Path
+) -> None:
+    unknown = sorted(relevance.keys() - {each.id for each in judged})
+    if unknown:
+        raise InputError(
+            f"{qrels} judges the query {unknown[0]!r}, which {queries} does not have. Add it there, "
+            "or take its rows out."
+        )
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[int, list[str]]]:
+    """The rows of a table, counted from 1, with the texts of these columns."""
+    table, _ = read_table(path)
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"{path} has no column {', '.join(missing)}. It needs {', '.join(columns)}."
+        )
+    for number, row in enumerate(_values(table, columns), 1):
+        cells = ["" if value is None or value != value else str(value).strip() for value in row]
+        if empty := [name for name, cell in zip(columns, cells, strict=True) if not cell]:
+            raise InputError(f"{path}, row {number}: {empty[0]} is empty. Fill it.")
+        yield number, cells
+
+
+def _values(table: "pd.DataFrame", columns: tuple[str, ...]) -> Iterable[tuple[object, ...]]:
+    return table[list(columns)].itertuples(index=False, name=None)

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import InputError
@@ -101,6 +103,12 @@ async def kept_views(name: str) -> list[View]:
     live = await live_view(name)
     [row] = await fetch("earlier_good_version", {"name": name})
     return [*([await view_of(name, row["version"])] if row["version"] else []), live]
+
+
+@task(name="read versions", cache_policy=NO_CACHE, persist_result=False)
+async def read_kept_views(name: str) -> list[View]:
+    """`kept_views` as a task."""
+    return await kept_views(name)
 
 
 async def versions_of(name: str) -> list[Version]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CUT = f"{DOCUMENT_TOKENS} tokens under headings"
 """How documents are cut. Passages that were cut in another way are made anew."""
 
+_ABOVE = " > "  # between a heading and those under it
 _CONTEXT_COUNTS = 2  # as much as the text itself: a title says what its passages are about
 
 
@@ -24,7 +25,7 @@ _CONTEXT_COUNTS = 2  # as much as the text itself: a title says what its passage
 class Passage:
     """A piece of a document.
 
-    ``source``, ``document``, ``digest``, ``fields``: of the document, as `tasks.documents` has them;
+    ``source``, ``document``, ``digest``, ``fields``: of the document, as `tasks.documents` has it;
     ``number``: from 0 in it; ``context``: its title and the headings above the piece, which are
     embedded and searched with it.
     """
@@ -39,8 +40,11 @@ class Passage:
 
     @property
     def whole(self) -> str:
-        """What is embedded."""
-        return f"{self.context}\n{self.text}" if self.context else self.text
+        """What is embedded: the text under its headings, none of them twice."""
+        *above, last = self.context.split(_ABOVE)
+        if self.text.lstrip("# ").casefold().startswith(last.casefold()):
+            return "\n".join([*([_ABOVE.join(above)] if above else []), self.text])
+        return f"{self.context}\n{self.text}"
 
     @cached_property
     def lexemes(self) -> Counter[str]:
@@ -94,4 +98,4 @@ def _markdown() -> "MarkdownIt":
 
 def _context(title: str, path: list[tuple[int, str]]) -> str:
     names = [title, *(name for _, name in path)]
-    return " > ".join(dict.fromkeys(name.strip() for name in names if name.strip()))
+    return _ABOVE.join(dict.fromkeys(name.strip() for name in names if name.strip()))

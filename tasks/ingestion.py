@@ -461,11 +461,9 @@ async def _complete(change: Change, version: int, index: int, dimensions: int) -
 
 async def _shares_found(view: View, pinned: PinnedQuestions) -> dict[str, float]:
     """Of each pinned question's documents, the share that is found."""
-    return {
-        question: recall_at(
-            _AMONG,
-            await documents_found(view, question, await question_vector(view, question)),
-            ids,
-        )
-        for question, ids in pinned.items()
-    }
+    shares = dict[str, float]()
+    for question, documents in pinned.items():
+        vector = await question_vector(view, question)
+        found = await documents_found(view, question, vector, k=_AMONG)
+        shares[question] = recall_at(_AMONG, found, documents)
+    return shares

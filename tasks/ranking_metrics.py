@@ -1,4 +1,4 @@
-"""How good a ranking is, given what is relevant. Ranks count from 1; every metric is from 0 to 1."""
+"""How good a ranking is, given what is relevant. Ranks count from 1, metrics are from 0 to 1."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence

@@ -70,6 +70,35 @@ class TicketLabel(_Reply):
     summary: Annotated[str, cut(160), Field(min_length=3, max_length=160)]
 
 
+class CitedClaim(_Reply):
+    """One thing that an answer says, and where it stands: the number of a passage, and a quote."""
+
+    passage: Literal[
+        "none", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
+        "16", "17", "18", "19", "20",
+    ]  # fmt: skip
+    quote: Annotated[str, cut(400), Field(max_length=400)]
+    claim: Annotated[str, cut(300), Field(max_length=300)]
+
+
+class CitedClaims(_Reply):
+    """An answer from numbered passages; one claim with the passage ``none`` when there is none."""
+
+    claims: Annotated[list[CitedClaim], Field(min_length=1, max_length=4)]
+
+
+class Support(_Reply):
+    """Whether a sentence tells what a question asks for."""
+
+    answers: Literal["yes", "no"]
+
+
+class StandaloneQuestion(_Reply):
+    """A question that is understood by itself."""
+
+    question: Annotated[str, cut(400), Field(min_length=3, max_length=400)]
+
+
 _BY_LABEL = "Facts"
 
 

@@ -2,18 +2,19 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, quantiles
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from infra.embeddings import embed
 from infra.errors import InputError
-from tasks.document_collections import PinnedQuestions, View, documents_there
+from tasks.cited_answers import QuestionRequest, answer
+from tasks.document_collections import Name, PinnedQuestions, View, documents_there
 from tasks.progress import progress
 from tasks.ranking_metrics import ndcg_at, recall_at, reciprocal_rank_at
 from tasks.retrieval import Mode, documents_found
@@ -24,6 +25,33 @@ if TYPE_CHECKING:
 
 AMONG = 10  # all metrics look at so many documents
 Relevance = Mapping[str, float]
+
+
+class EvaluationRequest(BaseModel):
+    """What to measure a collection by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collection: Name = Field(json_schema_extra={"position": 0})
+    queries: Path = Field(
+        description="Table with the columns query_id, text.", json_schema_extra={"position": 1}
+    )
+    qrels: Path = Field(
+        description="Table with the columns query_id, doc_id, relevance.",
+        json_schema_extra={"position": 2},
+    )
+    modes: tuple[Mode, ...] = Field(
+        ("hybrid",),
+        min_length=1,
+        description="Ways to search: hybrid, vector, text.",
+        json_schema_extra={"position": 3},
+    )
+    answers: int = Field(
+        0,
+        ge=0,
+        description="Queries that a model is asked to answer, and so many off-topic ones.",
+        json_schema_extra={"position": 4},
+    )
 
 
 class Judged(BaseModel):
@@ -55,6 +83,29 @@ class Quality(BaseModel):
     p50_ms: float
     p95_ms: float
     ranks: dict[str, int | None]
+
+
+class Answered(BaseModel):
+    """How queries were answered: of ``asked`` ones with relevant documents how many with support,
+    and how many citing a relevant document; of ``off_topic`` ones how many were refused."""
+
+    model_config = ConfigDict(frozen=True)
+
+    asked: int
+    supported: int
+    cited_relevant: int
+    off_topic: int
+    refused: int
+
+
+class Evaluation(BaseModel):
+    """What was measured: the live version last. ``answers``: None when nothing was to be answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    collection: str
+    qualities: tuple[Quality, ...]
+    answers: Answered | None
 
 
 def read_judged(queries: Path, qrels: Path) -> list[Judged]:
@@ -114,6 +165,42 @@ async def measure(view: View, judged: Iterable[Judged], mode: Mode) -> Quality:
     )
 
 
+async def answered(request: EvaluationRequest, judged: Sequence[Judged]) -> Answered | None:
+    """How the first queries of either kind are answered from the live version."""
+    if not request.answers:
+        return None
+    asked = [each for each in judged if each.relevance][: request.answers]
+    off_topic = [each for each in judged if not each.relevance][: request.answers]
+    supported = cited = refused = 0
+    async with progress("Answering queries", len(asked) + len(off_topic)) as following:
+        for each in (*asked, *off_topic):
+            question = QuestionRequest(question=each.text, collection=request.collection)
+            found = await answer(question)
+            supported += bool(each.relevance) and found.supported
+            cited += any(citation.document in each.relevance for citation in found.citations)
+            refused += not each.relevance and not found.supported
+            await following.advance()
+    return Answered(
+        asked=len(asked),
+        supported=supported,
+        cited_relevant=cited,
+        off_topic=len(off_topic),
+        refused=refused,
+    )
+
+
+@task(name="load judged queries", cache_policy=NO_CACHE, persist_result=False)
+def load_judged(request: EvaluationRequest) -> list[Judged]:
+    """`read_judged` as a task."""
+    return read_judged(request.queries, request.qrels)
+
+
+@task(name="answer judged queries", cache_policy=NO_CACHE, persist_result=False)
+async def answer_judged(request: EvaluationRequest, judged: Sequence[Judged]) -> Answered | None:
+    """`answered` as a task."""
+    return await answered(request, judged)
+
+
 @task(name="measure retrieval", cache_policy=NO_CACHE, persist_result=False)
 async def measure_retrieval(view: View, judged: Iterable[Judged], mode: Mode) -> Quality:
     """`measure` as a task."""
@@ -145,7 +232,7 @@ def _require_known(
     unknown = sorted(relevance.keys() - {each.id for each in judged})
     if unknown:
         raise InputError(
-            f"{qrels} judges the query {unknown[0]!r}, which {queries} does not have. Add it there, "
+            f"{qrels} judges the query {unknown[0]!r}, which {queries} does not have. Add it there "
             "or take its rows out."
         )
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from deployments import accounting, caching, doctor, platform, prompting, summarizing
+from deployments import accounting, caching, doctor, platform, prompting, retrieval, summarizing
 from infra.errors import PatternsError
 
 app = typer.Typer(
@@ -18,6 +18,9 @@ app = typer.Typer(
 )
 app.command()(summarizing.summarize)
 app.command()(prompting.prompt)
+app.command()(retrieval.ingest)
+app.command()(retrieval.search)
+app.command()(retrieval.ask)
 app.command()(prompting.serve)
 app.command()(accounting.cost)
 app.command()(platform.up)
@@ -27,6 +30,8 @@ app.command()(doctor.doctor)
 app.command()(doctor.setup)
 app.add_typer(prompting.prompts, name="prompts")
 app.add_typer(caching.cache, name="cache")
+app.add_typer(retrieval.collections, name="collections")
+app.add_typer(retrieval.evaluate, name="evaluate")
 app.add_typer(summarizing.corpus, name="corpus")
 
 

@@ -1,6 +1,7 @@
 """`patterns serve`: the prompt service over HTTP, its own way and as an OpenAI-compatible model.
 
     POST /v1/prompts/{name}         {"inputs": {…}} → what `patterns prompt --json` prints
+    POST /v1/ask                    {"question": …, "collection": …} → as `patterns ask --json`
     POST /v1/chat/completions       the prompt's name as the model: any OpenAI client is a client
     GET  /v1/models                 the prompts
     GET  /health, /docs, /openapi.json
@@ -40,6 +41,7 @@ from infra.errors import (
 from infra.llm import close_door, open_door
 from tasks.answers import Answer, PromptRequest, answer_of
 from tasks.asking import ask
+from tasks.cited_answers import CitedAnswer, QuestionRequest, answer
 from tasks.hit_checks import make_checks
 from tasks.prompts import Prompt, load_prompt, prompt_names
 from tasks.runs import charged
@@ -123,6 +125,7 @@ def create_app(token: str) -> FastAPI:
     app.get("/health")(_health)
     app.get("/v1/models", dependencies=guarded)(_models)
     app.post("/v1/prompts/{name}", dependencies=guarded, response_model=Answer)(_answer)
+    app.post("/v1/ask", dependencies=guarded, response_model=CitedAnswer)(_ask)
     app.post("/v1/chat/completions", dependencies=guarded)(_complete)
     return app
 
@@ -141,6 +144,12 @@ async def _answer(name: str, question: Question) -> Response:
     """The reply to a prompt."""
     answer = await _answered(name, question.inputs, question.tenant)
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+async def _ask(request: QuestionRequest) -> CitedAnswer:
+    """The answer to a question from documents, with quotes that were checked."""
+    async with charged():
+        return await answer(request)
 
 
 async def _complete(chat: Chat) -> Response:

@@ -1,14 +1,12 @@
 """`patterns summarize` and `patterns corpus`: the main job at the terminal."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.terminal import AsJson, run_async, run_flow, show, tell
+from deployments.terminal import AsJson, absolute, bars, run_async, run_flow, show, tell
 
 if TYPE_CHECKING:
     from tasks.findings import Figures
@@ -60,7 +58,7 @@ def summarize(
 ) -> None:
     """Summarize a corpus: themes with counts, quotes and every ticket behind them."""
     request = {
-        "source": _absolute(source),
+        "source": absolute(source),
         "columns": {"id": id_, "text": tuple(text or ()), "time": time, "group_by": group_by},
         "since": since,
         "strategy": strategy,
@@ -70,7 +68,7 @@ def summarize(
         "out": out.expanduser().absolute() if out else None,
     }
     name = "plan_summary" if dry_run else "summarize_corpus"
-    with _bars():
+    with bars():
         result = run_flow(f"flows.recursive_summary.{name}", request=request)
     text_of = _plan_text if dry_run else _figures_text
     show(result.model_dump(mode="json"), text_of(result), as_json=as_json)
@@ -133,44 +131,6 @@ def remove(
     words += f". Not there: {', '.join(missing)}" if missing else ""
     show({"corpus": name, "removed": gone, "missing": missing}, words, as_json=as_json)
     raise typer.Exit(1 if missing else 0)
-
-
-def _absolute(source: str) -> str:
-    """A path as the run's own record should name it; other sources as they are."""
-    if source.startswith(("corpus:", "sql:", "query:")):
-        return source
-    return str(Path(source).expanduser().absolute())
-
-
-@contextmanager
-def _bars() -> Iterator[None]:
-    """A bar on stderr for each long piece of work, as the tasks tell of it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from tasks.progress import listeners
-
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
-    shown: dict[str, Any] = {}
-
-    def listen(what: str, done: int, of: int) -> None:
-        if of and what not in shown:
-            shown[what] = bars.add_task(what, total=of)
-        if of:
-            bars.update(shown[what], completed=done, total=of)
-
-    listeners.append(listen)
-    try:
-        with bars:
-            yield
-    finally:
-        listeners.remove(listen)
 
 
 def _figures_text(figures: "Figures") -> str:

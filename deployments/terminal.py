@@ -5,9 +5,10 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine
-from contextlib import redirect_stdout
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -75,6 +76,44 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
     with redirect_stdout(sys.stderr):
         return asyncio.run(to_its_end())
+
+
+def absolute(source: str) -> str:
+    """A path as the run's own record should name it; other sources as they are."""
+    if source.startswith(("corpus:", "sql:", "query:")):
+        return source
+    return str(Path(source).expanduser().absolute())
+
+
+@contextmanager
+def bars() -> Iterator[None]:
+    """A bar on stderr for each long piece of work, as the tasks tell of it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from tasks.progress import listeners
+
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    shown: dict[str, Any] = {}
+
+    def listen(what: str, done: int, of: int) -> None:
+        if of and what not in shown:
+            shown[what] = bars.add_task(what, total=of)
+        if of:
+            bars.update(shown[what], completed=done, total=of)
+
+    listeners.append(listen)
+    try:
+        with bars:
+            yield
+    finally:
+        listeners.remove(listen)
 
 
 def _validate(flow: "Flow[..., Any]", parameters: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Retrieval-Augmented Generation: questions answered from documents, with citations that were checked.
+"""Retrieval-Augmented Generation: questions answered from documents, citing what was checked.
 
-    source → documents → what changed → passages → vectors and words → judged on pinned questions → live
+    source → documents → what changed → passages, vectors, words → pinned questions → live
     question → standalone question → passages → context → LLM → quotes checked → answer
                                                                 └ no support → not in the documents
 
@@ -77,7 +77,7 @@ async def evaluate_retrieval(request: EvaluationRequest) -> Evaluation:
     """How well the live version of a collection, and the one before it, find what was judged
     relevant, and how often questions are answered with support, or rightly refused."""
     async with charged():
-        judged = await load_judged(request)
+        judged = load_judged(request)
         views = await read_kept_views(request.collection)
         qualities = [
             await measure_retrieval(view, judged, mode) for view in views for mode in request.modes

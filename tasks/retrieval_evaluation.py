@@ -99,7 +99,7 @@ class Answered(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """What was measured: the live version last. ``answers``: None when nothing was to be answered."""
+    """What was measured, the live version last. ``answers``: None when none were asked for."""
 
     model_config = ConfigDict(frozen=True)
 

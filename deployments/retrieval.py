@@ -1,0 +1,341 @@
+"""`patterns ingest`, `search`, `ask`, `evaluate` and `collections`: documents at the terminal."""
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deployments.terminal import AsJson, absolute, bars, run_async, run_flow, show
+from infra.errors import InputError
+
+if TYPE_CHECKING:
+    from tasks.cited_answers import CitedAnswer
+    from tasks.document_collections import PinnedQuestions
+    from tasks.ingestion import Ingested
+    from tasks.retrieval import Found
+    from tasks.retrieval_evaluation import Evaluation
+
+collections = typer.Typer(help="Collections of documents.", no_args_is_help=True)
+evaluate = typer.Typer(help="How good a pattern is on judged data.", no_args_is_help=True)
+
+
+class Mode(StrEnum):
+    """How to search."""
+
+    hybrid = "hybrid"
+    vector = "vector"
+    text = "text"
+
+
+Named = Annotated[str, typer.Option("--collection", help="Name of the collection.")]
+Name = Annotated[str, typer.Argument(help="Name of the collection.")]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option("--filter", help="Only documents with this, as FIELD=VALUE; may be repeated."),
+]
+Queries = Annotated[Path | None, typer.Option(help="Table: query_id, text.")]
+Qrels = Annotated[Path | None, typer.Option(help="Table: query_id, doc_id, relevance.")]
+
+
+@collections.callback()
+def _without_a_run() -> None:
+    from deployments.server import use_no_server
+    from infra.settings import get_settings
+
+    use_no_server(get_settings().home)
+
+
+@evaluate.callback()
+def _several() -> None:
+    """A callback, so that the one command keeps its name."""
+
+
+def ingest(
+    source: Annotated[
+        str, typer.Argument(help="A folder, a file, corpus:NAME, sql:FILE or query:SELECT …")
+    ],
+    collection: Named,
+    id_: Annotated[str | None, typer.Option("--id", help="Column of the ids.")] = None,
+    title: Annotated[str | None, typer.Option(help="Column of the titles.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    lineage: Annotated[
+        str | None, typer.Option(help="What to call the source, when its path changes.")
+    ] = None,
+    max_skipped: Annotated[int, typer.Option(min=0, help="Documents that may be unreadable.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go live also when pinned questions find less.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring documents into a collection: only what is new or changed is embedded."""
+    request = {
+        "source": absolute(source),
+        "collection": collection,
+        "columns": {"id": id_, "title": title, "text": text},
+        "lineage": lineage,
+        "max_skipped": max_skipped,
+        "force": force,
+    }
+    with bars():
+        done = run_flow("flows.rag.ingest_documents", request=request)
+    show(done.model_dump(mode="json"), _ingested_text(done), as_json=as_json)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    collection: Named,
+    mode: Annotated[Mode, typer.Option(help="How to search.")] = Mode.hybrid,
+    k: Annotated[int, typer.Option(min=1, max=100, help="Most passages.")] = 10,
+    filters: Filters = None,
+    as_json: AsJson = False,
+) -> None:
+    """The passages that are nearest to a query."""
+    _without_a_run()
+    from tasks import retrieval
+
+    fields = _fields(filters)
+    found = run_async(retrieval.search(collection, query, k=k, mode=mode.value, fields=fields))
+    result = {"results": [each.model_dump(mode="json") for each in found]}
+    show(result, _found_text(found), as_json=as_json)
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What to answer.")],
+    collection: Named,
+    filters: Filters = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(help='The conversation before, JSON: [{"question": …, "answer": …}, …].'),
+    ] = None,
+    k: Annotated[int, typer.Option(min=1, max=20, help="Most passages that are read.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question from documents, with checked quotes, or say that they do not tell."""
+    request = {
+        "question": question,
+        "collection": collection,
+        "fields": _fields(filters),
+        "history": _turns(history),
+        "k": k,
+    }
+    found = run_flow("flows.rag.answer_question", request=request)
+    show(found.model_dump(mode="json"), _answer_text(found), as_json=as_json)
+
+
+@evaluate.command("retrieval")
+def evaluate_retrieval(
+    collection: Named,
+    queries: Annotated[Path, typer.Option(help="Table: query_id, text.")],
+    qrels: Annotated[Path, typer.Option(help="Table: query_id, doc_id, relevance.")],
+    modes: Annotated[
+        list[Mode] | None, typer.Option("--mode", help="How to search; may be repeated.")
+    ] = None,
+    answers: Annotated[
+        int, typer.Option(min=0, help="Queries to answer, and so many off-topic ones.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """How well a collection finds the documents that were judged relevant."""
+    request = {
+        "collection": collection,
+        "queries": absolute(str(queries)),
+        "qrels": absolute(str(qrels)),
+        "modes": [mode.value for mode in modes or [Mode.hybrid]],
+        "answers": answers,
+    }
+    with bars():
+        found = run_flow("flows.rag.evaluate_retrieval", request=request)
+    show(_evaluation_result(found), _evaluation_text(found), as_json=as_json)
+
+
+@collections.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """The collections, and what is live of each."""
+    from tasks.document_collections import list_collections
+
+    found = run_async(list_collections())
+    lines = [
+        f"{each.name}  version {each.version}, {each.documents} documents, {each.passages} passages"
+        if each.version
+        else f"{each.name}  nothing is live"
+        for each in found
+    ]
+    result = {"collections": [each.model_dump(mode="json") for each in found]}
+    show(result, "\n".join(lines) or "There is no collection yet.", as_json=as_json)
+
+
+@collections.command("versions")
+def versions(name: Name, as_json: AsJson = False) -> None:
+    """The versions of a collection that are kept."""
+    from tasks.document_collections import versions_of
+
+    found = run_async(versions_of(name))
+    lines = [
+        f"{each.version}  {'live' if each.live else each.state}, {each.documents} documents, "
+        f"{each.passages} passages, {each.embedder}"
+        + ("" if each.recall is None else f", pinned questions {each.recall:.1%}")
+        for each in found
+    ]
+    result = {"versions": [each.model_dump(mode="json") for each in found]}
+    show(result, "\n".join(lines), as_json=as_json)
+
+
+@collections.command("rollback")
+def rollback(name: Name, as_json: AsJson = False) -> None:
+    """Make the good version before the live one live again."""
+    from tasks import document_collections
+
+    view = run_async(document_collections.rollback(name))
+    words = f"{name} is at version {view.version} again, with {view.documents} documents."
+    show({"collection": name, "version": view.version}, words, as_json=as_json)
+
+
+@collections.command("pin")
+def pin(
+    name: Name,
+    question: Annotated[str | None, typer.Option(help="A question.")] = None,
+    documents: Annotated[
+        list[str] | None,
+        typer.Option("--document", help="Id of a document that answers it; may be repeated."),
+    ] = None,
+    queries: Queries = None,
+    qrels: Qrels = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pin questions: an ingest goes live only when it finds their documents as well as before."""
+    from tasks import document_collections
+
+    count = run_async(document_collections.pin(name, _to_pin(question, documents, queries, qrels)))
+    show({"pinned": count}, f"{count} questions are pinned in {name}.", as_json=as_json)
+
+
+@collections.command("unpin")
+def unpin(
+    name: Name,
+    questions: Annotated[
+        list[str] | None, typer.Option("--question", help="A pinned question; none: all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget pinned questions."""
+    from tasks import document_collections
+
+    count = run_async(document_collections.unpin(name, questions or ()))
+    show({"unpinned": count}, f"{count} questions were unpinned.", as_json=as_json)
+
+
+@collections.command("remove")
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a collection, with its versions and pinned questions."""
+    from tasks import document_collections
+
+    if not yes:
+        typer.confirm(f"Remove the collection {name} with all its versions?", abort=True, err=True)
+    run_async(document_collections.remove(name))
+    show({"removed": name}, f"The collection {name} is removed.", as_json=as_json)
+
+
+def _fields(filters: Sequence[str] | None) -> dict[str, list[str]]:
+    fields = dict[str, list[str]]()
+    for each in filters or ():
+        name, separator, value = each.partition("=")
+        if not separator or not name:
+            raise InputError(f"--filter {each!r} is not FIELD=VALUE.")
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+def _turns(path: Path | None) -> Any:
+    if path is None:
+        return []
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON: {error}. It holds a list of turns.") from error
+
+
+def _to_pin(
+    question: str | None,
+    documents: Sequence[str] | None,
+    queries: Path | None,
+    qrels: Path | None,
+) -> "PinnedQuestions":
+    from tasks.retrieval_evaluation import pinnable, read_judged
+
+    if queries and qrels and not question:
+        return pinnable(read_judged(queries, qrels))
+    if question and documents and not queries and not qrels:
+        return {question: documents}
+    raise InputError(
+        "Name one question with the documents that answer it (--question Q --document ID), or "
+        "tables of questions (--queries FILE --qrels FILE)."
+    )
+
+
+def _ingested_text(done: "Ingested") -> str:
+    recall = "" if done.recall is None else f" Pinned questions find {done.recall:.1%}."
+    notes = "".join(f"\n{note}" for note in done.notes)
+    return (
+        f"{done.collection}, version {done.version}: {done.documents} documents in {done.passages} "
+        f"passages; {done.embedded} embedded, {done.unchanged} unchanged, {done.removed} removed, "
+        f"{len(done.skipped)} skipped, {done.seconds:.1f} s.{recall}{notes}"
+    )
+
+
+def _found_text(found: "Sequence[Found]") -> str:
+    lines = [
+        f"{each.score:.3f}  {each.document} #{each.passage}  {each.context}\n"
+        f"       {' '.join(each.text.split())[:200]}"
+        for each in found
+    ]
+    return "\n".join(lines) or "Nothing was found."
+
+
+def _answer_text(found: "CitedAnswer") -> str:
+    lines = [found.answer, ""]
+    lines += [
+        f'[{number}] {each.document}: "{" ".join(each.quote.split())}"'
+        for number, each in enumerate(found.citations, 1)
+    ]
+    lines += [
+        f"near: {each.document} #{each.passage}  {' '.join(each.text.split())[:120]}"
+        for each in found.nearest
+    ]
+    return "\n".join(lines)
+
+
+def _evaluation_result(found: "Evaluation") -> dict[str, Any]:
+    """The live version in the first mode, and beside it all that was measured."""
+    rows = [each.model_dump(mode="json", exclude={"ranks"}) for each in found.qualities]
+    live = [row for row in rows if row["version"] == rows[-1]["version"]]
+    return {
+        **live[0],
+        "collection": found.collection,
+        "measured": rows,
+        "answers": found.answers.model_dump() if found.answers else None,
+    }
+
+
+def _evaluation_text(found: "Evaluation") -> str:
+    lines = [
+        f"version {each.version} {each.mode}: nDCG@10 {each.ndcg_at_10:.3f}, recall@10 "
+        f"{each.recall_at_10:.3f}, MRR@10 {each.mrr_at_10:.3f}, {each.queries} queries, "
+        f"p50 {each.p50_ms:.1f} ms, p95 {each.p95_ms:.1f} ms"
+        for each in found.qualities
+    ]
+    if answers := found.answers:
+        lines.append(
+            f"answered with support {answers.supported} of {answers.asked}, citing a relevant "
+            f"document {answers.cited_relevant}; refused {answers.refused} of "
+            f"{answers.off_topic} off-topic questions"
+        )
+    return "\n".join(lines)

@@ -6,10 +6,12 @@ killed is undone by the next one. With another embedder, or another way to cut, 
 anew in an index beside the old one, which serves until the new one is good.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +39,7 @@ from tasks.lexemes import DIMENSIONS, passage_weights
 from tasks.progress import progress
 from tasks.ranking_metrics import recall_at
 from tasks.retrieval import documents_found, question_vector
-from tasks.runs import is_transient
+from tasks.runs import is_transient, together
 
 _AMONG = 10  # a pinned question must find its documents among so many
 _BLOCK = 500  # passages that are embedded and written at a time
@@ -47,8 +49,9 @@ _LINKS = 1200  # bytes that the graph of an HNSW index takes a passage, beside i
 _LEAST_MEMORY, _MOST_MEMORY = 64 * 2**20, 2**31  # bytes for its making
 _COLUMNS = [
     *("text", "text", "bytea", "integer", "text", "text", "jsonb"),
-    *("halfvec", "text[]", "sparsevec"),
+    *("halfvec", "text", "sparsevec"),
 ]
+_Row = tuple[Any, ...]
 _READING: dict[str, Any] = {
     "retries": 3,
     "retry_delay_seconds": [1, 5, 15],
@@ -211,12 +214,14 @@ async def write_passages(change: Change) -> View:
     [row] = await fetch("make_version", {"collection": change.collection, "index": index})
     version = row["version"]
     async with progress("Ingesting documents", len(change.documents.all)) as following:
-        for passages in _blocks(change.documents):
-            await _write(passages, index, version, mean_lexemes)
-            await following.advance(len({passage.document for passage in passages}))
+        rows = list[_Row]()
+        for passages in chain(_blocks(change.documents), [[]]):  # the last one is only written
+            written, made = len({row[1] for row in rows}), _rows(passages, mean_lexemes)
+            _, rows = await together([_write(rows, index, version), made])
+            await following.advance(written)
     if change.before and change.before.index != index:
         async for passages in _carried(change, change.before):
-            await _write(passages, index, version, mean_lexemes)
+            await _write(await _rows(passages, mean_lexemes), index, version)
     await _complete(change, version, index, dimensions)
     return await view_of(change.name, version)
 
@@ -416,18 +421,27 @@ async def _carried(change: Change, live: View) -> AsyncIterator[list[Passage]]:
         yield [Passage(**{**row, "digest": b""}) for row in rows]
 
 
-async def _write(passages: Sequence[Passage], index: int, version: int, mean: float) -> None:
+async def _rows(passages: Sequence[Passage], mean: float) -> list[_Row]:
+    if not passages:
+        return []
     found = await vectors([passage.whole for passage in passages], quiet=True)
+    pairs = zip(passages, found, strict=True)
+    return await asyncio.to_thread(lambda: [_row(each, vector, mean) for each, vector in pairs])
+
+
+async def _write(rows: Sequence[_Row], index: int, version: int) -> None:
+    if not rows:
+        return
     async with transaction() as connection:
         await connection.execute(queries()["stage_passages"])
         async with connection.cursor().copy(queries()["copy_passages"]) as copy:
             copy.set_types(_COLUMNS)
-            for passage, vector in zip(passages, found, strict=True):
-                await copy.write_row(_row(passage, vector, mean))
+            for row in rows:
+                await copy.write_row(row)
         await connection.execute(statement("keep_passages", index=index), {"version": version})
 
 
-def _row(passage: Passage, vector: "np.ndarray", mean: float) -> tuple[Any, ...]:
+def _row(passage: Passage, vector: "np.ndarray", mean: float) -> _Row:
     return (
         passage.source,
         passage.document,
@@ -437,7 +451,7 @@ def _row(passage: Passage, vector: "np.ndarray", mean: float) -> tuple[Any, ...]
         passage.text,
         Jsonb(passage.fields),
         HalfVector(vector),
-        list(passage.lexemes),
+        " ".join(passage.lexemes),
         SparseVector(passage_weights(passage.lexemes, mean), DIMENSIONS),
     )
 

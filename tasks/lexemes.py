@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 
 import snowballstemmer
 
@@ -40,9 +41,10 @@ _STOP_WORDS = frozenset(
 
 def lexemes(text: str) -> Counter[str]:
     """How often each lexeme stands in a text."""
-    found = Counter[str]()
-    for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
-        found.update(_of_word(word[: 4 * _LONGEST]))
+    words = _WORD.findall(text if text.isascii() else unicodedata.normalize("NFKC", text))
+    if max(map(len, words), default=0) > 4 * _LONGEST:
+        words = [word[: 4 * _LONGEST] for word in words]
+    found = Counter(chain.from_iterable(map(_of_word, words)))
     return Counter(dict(found.most_common(_MOST))) if len(found) > _MOST else found
 
 
@@ -74,5 +76,6 @@ def _of_word(word: str) -> tuple[str, ...]:
     return tuple(_STEM(each)[:_LONGEST] for each in lower if each and each not in _STOP_WORDS)
 
 
+@lru_cache(maxsize=100_000)
 def _dimension(lexeme: str) -> int:
     return zlib.crc32(lexeme.encode()) % DIMENSIONS

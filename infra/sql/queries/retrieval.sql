@@ -82,7 +82,7 @@ select set_config('maintenance_work_mem', %(memory)s, true);
 
 -- name: index_embeddings
 create index if not exists passages_{index}_nearest on patterns.passages_{index}
-using hnsw ((embedding::halfvec({dimensions})) halfvec_ip_ops) with (m = 16, ef_construction = 128);
+using hnsw ((embedding::halfvec({dimensions})) halfvec_ip_ops) with (m = 16, ef_construction = 64);
 
 -- name: analyze_passages
 analyze patterns.passages_{index};
@@ -94,7 +94,7 @@ returning id as version;
 -- name: stage_passages
 create temp table new_passages (
     source text, document text, digest bytea, number integer, context text, text text, fields jsonb,
-    embedding halfvec, lexemes text[], weights sparsevec
+    embedding halfvec, lexemes text, weights sparsevec
 ) on commit drop;
 
 -- name: copy_passages
@@ -104,7 +104,7 @@ copy new_passages from stdin (format binary);
 insert into patterns.passages_{index} (index_id, born, source, document, digest, number, context, text,
                                        fields, embedding, lexemes, weights)
 select {index}, %(version)s, source, document, digest, number, context, text, fields, embedding,
-       array_to_tsvector(lexemes), weights
+       array_to_tsvector(string_to_array(lexemes, ' ')), weights
 from new_passages;
 
 -- name: end_documents

@@ -39,7 +39,7 @@ from tasks.lexemes import DIMENSIONS, passage_weights
 from tasks.progress import progress
 from tasks.ranking_metrics import recall_at
 from tasks.retrieval import documents_found, question_vector
-from tasks.runs import is_transient, together
+from tasks.runs import is_transient
 
 _AMONG = 10  # a pinned question must find its documents among so many
 _BLOCK = 500  # passages that are embedded and written at a time
@@ -217,7 +217,7 @@ async def write_passages(change: Change) -> View:
         rows = list[_Row]()
         for passages in chain(_blocks(change.documents), [[]]):  # the last one is only written
             written, made = len({row[1] for row in rows}), _rows(passages, mean_lexemes)
-            _, rows = await together([_write(rows, index, version), made])
+            rows, _ = await asyncio.gather(made, _write(rows, index, version))
             await following.advance(written)
     if change.before and change.before.index != index:
         async for passages in _carried(change, change.before):

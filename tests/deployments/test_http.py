@@ -21,6 +21,7 @@ from infra import llm
 from infra.settings import get_settings
 from tests.deployments.conftest import LABEL
 from tests.endpoint import Fault, Said, ScriptedEndpoint, user_text
+from tests.tasks.test_ingestion import TEXTS, ingest
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -228,3 +229,24 @@ def test_a_client_that_hangs_up_has_paid_for_a_reply_that_is_kept(
     answer = httpx.post(f"{service}/v1/prompts/{NAME}", json=TICKET, headers=headers, timeout=30)
     assert answer.json()["served_by"] == "exact"
     assert len(endpoint.calls) == 1
+
+
+async def test_a_question_to_documents_is_answered_with_citations(
+    client: httpx.AsyncClient, endpoint: ScriptedEndpoint
+) -> None:
+    await ingest()
+    said = {"passage": "1", "quote": TEXTS["wifi"], "claim": "Every Monday."}
+    endpoint.answer = lambda body, n: json.dumps(
+        {"answers": "yes"} if "<sentence>" in user_text(body) else {"claims": [said]}
+    )
+    asked = {"question": "When is the guest password changed?", "collection": "help"}
+    told = (await client.post("/v1/ask", json=asked)).json()
+    assert (told["supported"], told["answer"]) == (True, "Every Monday. [1]")
+    assert told["citations"][0]["quote"] == TEXTS["wifi"]
+    unknown = await client.post("/v1/ask", json={**asked, "collection": "nowhere"})
+    assert (unknown.status_code, unknown.json()["error"]["type"]) == (422, "InputError")
+    long = await client.post("/v1/ask", json={**asked, "question": "x" * 100_000})
+    assert long.status_code == 422
+    assert "100,000 characters" in long.json()["error"]["message"]
+    odd = await client.post("/v1/ask", json={**asked, "filters": {}})
+    assert odd.status_code == 422

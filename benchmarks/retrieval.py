@@ -6,20 +6,22 @@
 A judged set is a folder with corpus, queries and qrels (.parquet, .csv or .jsonl); of a table of
 titled texts (--titles) each title is a query for the text that it was taken out of. The made
 passages have words as unequally frequent as in English, and vectors in clusters; embedding them is
-left out of every time. Beside ours, in the same run and on the same server: langchain-postgres,
-where it is installed. The exit status is 1 when hybrid search is worse than a leg by more than
-0.005 on a set or not better on the mean, finds fewer than 0.99 of the exact neighbours, takes
-longer than 15 ms at the 95th percentile in a mode, or writes fewer than 2,000 passages a second.
+left out of every time. Beside ours, in the same run and on the same server: langchain-postgres, by
+a Python of its own (--peer), as it wants an older pgvector. The exit status is 1 when hybrid search
+is worse than a leg by more than 0.005 on a set or not better on the mean, finds fewer than 0.99 of
+the exact neighbours, takes longer than 15 ms at the 95th percentile in a mode, or an ingest writes
+fewer than 2,000 passages a second.
 """
 
 import argparse
 import asyncio
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 from unittest.mock import patch
@@ -69,7 +71,7 @@ async def judged_sets(folders: Sequence[Path]) -> bool:
     return bool(behind >= -WORSE and means["hybrid"] > means[["vector", "text"]].max())
 
 
-async def made_passages(count: int) -> bool:
+async def made_passages(count: int, python: Path | None) -> bool:
     """Times and neighbours among made passages. Whether they are what they are to be."""
     documents, embeddings = _made(count)
     by_text = {
@@ -101,7 +103,7 @@ async def made_passages(count: int) -> bool:
         recall = f", recall@10 against exact {np.mean(recalls):.4f}" if recalls else ""
         print(f"ours, {mode}: p50 {p50:.1f} ms, p95 {p95:.1f} ms{recall}")
         good &= p95 <= SLOWEST_MS and (not recalls or float(np.mean(recalls)) >= RECALL)
-    await _beside(documents, embeddings, questions)
+    await asyncio.to_thread(_beside, python, documents, embeddings, questions)
     return good
 
 
@@ -131,17 +133,31 @@ def _questions(documents: Documents, embeddings: np.ndarray) -> Iterator[tuple[s
         yield " ".join(random.choice(words, size=8, replace=False)), vector
 
 
-async def _beside(
-    documents: Documents, embeddings: np.ndarray, questions: Sequence[tuple[str, np.ndarray]]
+def _beside(
+    python: Path | None,
+    documents: Documents,
+    embeddings: np.ndarray,
+    questions: Sequence[tuple[str, np.ndarray]],
 ) -> None:
-    if not find_spec("langchain_postgres"):
-        print("langchain-postgres is not installed: nothing beside ours (pip install it).")
+    """The same passages in langchain-postgres, by a Python that has it."""
+    if python is None:
+        print("langchain-postgres: --peer names no Python that has it.")
         return
-    from benchmarks.langchain_postgres_store import measured
-
-    url = await asyncio.to_thread(database_url)
-    for line in await measured(url, documents, embeddings, questions):
+    script = Path(__file__).with_name("langchain_postgres_store.py")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for what, texts, vectors in (
+            ("passages", [f"{each.title}\n{each.text}" for each in documents.all], embeddings),
+            ("questions", *(list(each) for each in zip(*questions, strict=True))),
+        ):
+            (folder / f"{what}.json").write_text(json.dumps(texts))
+            np.save(folder / f"{what}.npy", np.array(vectors))
+        command = [str(python), str(script), database_url(), name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines():
         print(f"langchain-postgres, {line}")
+    if done.returncode:
+        print(f"langchain-postgres failed: {done.stderr.strip().splitlines()[-1]}")
 
 
 def _table(folder: Path, name: str) -> Path:
@@ -178,11 +194,11 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-async def main(folders: Sequence[Path], count: int) -> bool:
+async def main(folders: Sequence[Path], count: int, python: Path | None) -> bool:
     """Both parts, on one event loop."""
     try:
         good = await judged_sets(folders)
-        return (await made_passages(count) if count else True) and good
+        return (await made_passages(count, python) if count else True) and good
     finally:
         await close_door()
 
@@ -192,13 +208,14 @@ if __name__ == "__main__":
     parser.add_argument("--judged", type=Path, nargs="*", default=[], help="Folders of sets.")
     parser.add_argument("--titles", type=Path, nargs="*", default=[], help="Tables of texts.")
     parser.add_argument("--passages", type=int, default=100_000, help="0: no made ones.")
+    parser.add_argument("--peer", type=Path, help="A Python that has langchain-postgres.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="patterns-benchmark-") as folder:
         Path(folder).chmod(0o711)  # as root, PostgreSQL's account has to get through
         os.environ["PATTERNS_HOME"] = str(Path(folder) / "home")
         sets = [*given.judged, *(_titles(path, Path(folder) / path.stem) for path in given.titles)]
         print(f"Load beforehand: {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors.")
-        good = asyncio.run(main(sets, given.passages))
+        good = asyncio.run(main(sets, given.passages, given.peer))
         from infra.embedded_postgres import stop
 
         stop(Path(os.environ["PATTERNS_HOME"]))

@@ -264,3 +264,23 @@ def test_phone_numbers_come_from_ranges_kept_for_fiction() -> None:
     assert len(dialled) >= 5
     for number in dialled:
         assert FICTIONAL_PHONES.search(re.sub(r"\D", "", number)), number
+
+
+KNOWLEDGE = EXAMPLES / "knowledge_base"
+
+
+async def test_every_question_to_the_knowledge_base_has_its_answer_in_the_documents_named() -> None:
+    from tasks.documents import load_documents
+
+    found = {each.id: each for each in (await load_documents(str(KNOWLEDGE))).all}
+    answers = {row["query_id"]: row["answer"] for row in rows("knowledge_base_questions.csv")}
+    judged = defaultdict(list)
+    for row in rows("knowledge_base_answers.csv"):
+        judged[row["query_id"]].append(found[row["doc_id"]])
+    assert len([query for query in answers if judged[query]]) >= 10
+    assert len([query for query in answers if not judged[query]]) >= 5
+    for query, answer in answers.items():
+        assert bool(answer) == bool(judged[query]), query
+        for document in judged[query]:
+            assert re.search(answer, document.text, re.IGNORECASE), (query, document.id)
+    assert {each.rsplit(".", 1)[1] for each in found} == {"md", "html", "pdf", "txt"}

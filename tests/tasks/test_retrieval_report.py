@@ -1,0 +1,128 @@
+"""What people read of ingests, evaluations and answers."""
+
+import pytest
+
+from tasks.cited_answers import Citation, CitedAnswer, Nearest
+from tasks.cited_answers_report import cited_answer_markdown
+from tasks.ingestion import Ingested
+from tasks.retrieval_evaluation import Answered, Evaluation, Quality
+from tasks.retrieval_report import evaluation_markdown, ingested_markdown
+
+HOSTILE = "<script>x</script> | [a](http://b)\n# c"
+
+
+def done(**more: object) -> Ingested:
+    fields: dict[str, object] = {
+        "collection": "help",
+        "version": 3,
+        "live": True,
+        "documents": 1200,
+        "passages": 5000,
+        "embedded": 2,
+        "unchanged": 1198,
+        "removed": 0,
+        "skipped": (),
+        "notes": (),
+        "recall": None,
+        "recall_before": None,
+        "lost": (),
+        "seconds": 1.5,
+    }
+    return Ingested.model_validate({**fields, **more})
+
+
+def quality(mode: str, **ranks: int | None) -> Quality:
+    return Quality.model_validate(
+        {
+            "version": 3,
+            "mode": mode,
+            "queries": 2,
+            "ndcg_at_10": 0.5,
+            "recall_at_10": 0.75,
+            "mrr_at_10": 0.5,
+            "p50_ms": 3.25,
+            "p95_ms": 8.0,
+            "ranks": ranks,
+        }
+    )
+
+
+def answer(**more: object) -> CitedAnswer:
+    fields: dict[str, object] = {
+        "question": "How long?",
+        "answer": "For 14 days. [1]",
+        "supported": True,
+        "citations": (Citation(document="a.md", passage=0, context="A > B", quote="14 days."),),
+        "nearest": (),
+        "model": "openai:m",
+        "model_calls": 2,
+        "prompt_tokens": 1000,
+        "completion_tokens": 50,
+        "cost_usd": None,
+        "latency_ms": 1234.5,
+    }
+    return CitedAnswer.model_validate({**fields, **more})
+
+
+def test_an_ingest_tells_what_it_did_and_what_it_could_not() -> None:
+    text = ingested_markdown(done(skipped=("scan.pdf has no text.",), recall=0.9))
+    assert "1,200 documents in 5,000 passages" in text
+    assert "2 documents, new or changed" in text
+    assert "90.0% of their documents among the first 10" in text
+    assert "**Documents that could not be read: 1**" in text
+    assert "scan.pdf has no text." in text
+
+
+def test_a_refused_version_names_its_questions() -> None:
+    text = ingested_markdown(done(live=False, recall=0.5, recall_before=1.0, lost=("Why?",)))
+    assert "**refused: not live**" in text
+    assert "50.0% of their documents among the first 10, before 100.0%" in text
+    assert "Why?" in text
+
+
+def test_an_evaluation_has_a_row_for_each_mode_a_plot_and_what_finds_nothing() -> None:
+    found = Evaluation(
+        collection="help",
+        qualities=(quality("vector", q1=1, q2=2), quality("hybrid", q1=1, q2=None)),
+        answers=Answered(asked=4, supported=3, cited_relevant=2, off_topic=5, refused=5),
+    )
+    text = evaluation_markdown(found)
+    assert "| 3 | vector | 0.500 | 0.750 | 0.500 | 2 | 3.2 ms | 8.0 ms |" in text
+    assert "data:image/png;base64," in text
+    assert "- q2" in text
+    assert "- q1" not in text
+    assert "5 of 5 (100%)" in text
+
+
+def test_an_answer_shows_each_quote_with_its_place() -> None:
+    text = cited_answer_markdown(answer())
+    assert "\\[1\\] a.md: A \\> B\n\n> 14 days." in text
+    assert "cost unknown" in text
+
+
+def test_no_answer_shows_the_nearest_passages() -> None:
+    near = Nearest(document="b.md", passage=1, score=0.2, context="", text="Near, but not it.")
+    text = cited_answer_markdown(
+        answer(answer="Not in the documents.", supported=False, citations=(), nearest=(near,))
+    )
+    assert "none of which tells what was asked" in text
+    assert "b.md\n\n> Near, but not it." in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ingested_markdown(done(skipped=(HOSTILE,), lost=(HOSTILE,), notes=(HOSTILE,))),
+        cited_answer_markdown(
+            answer(
+                question=HOSTILE,
+                answer=HOSTILE,
+                citations=(Citation(document=HOSTILE, passage=0, context=HOSTILE, quote=HOSTILE),),
+            )
+        ),
+    ],
+)
+def test_what_others_wrote_is_text_and_no_markup(text: str) -> None:
+    assert "<script>" not in text
+    assert "[a](http" not in text
+    assert "\n# c" not in text

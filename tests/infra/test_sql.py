@@ -67,13 +67,13 @@ async def test_every_statement_fits_the_schema(database: str) -> None:
 def numbers_in(connection: psycopg.Connection) -> dict[str, str]:
     """The statements, those of an index with the numbers of one."""
     numbers = {"index": 0, "dimensions": 3, "pool": 1, "candidates": 1}
-    making = queries()["make_passages_of_index"].format(**numbers)
+    making = queries()["make_passages"].format(**numbers)
     connection.execute(making)  # type: ignore[arg-type]
     found = {}
     for name, statement in queries().items():
         about_an_index = re.search(r"\{(index|pool|dimensions)\}", statement)
         found[name] = statement.format(**numbers) if about_an_index else statement
-    return {**found, "make_passages_of_index": making.replace("passages_0", "passages_1")}
+    return {**found, "make_passages": making.replace("passages_0", "passages_1")}
 
 
 def test_a_wheel_takes_all_the_sql_along() -> None:

@@ -1,6 +1,8 @@
 """Documents into a collection: what changed is written, and goes live when it is found as well."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -272,3 +274,36 @@ async def test_a_misspelt_collection_is_told_from_those_there_are(tmp_path: Path
     await ingest()
     with pytest.raises(InputError, match=r"Did you mean 'help'"):
         await search("hepl", "network")
+
+
+KILLED = """
+import asyncio
+from tasks import ingestion
+from tests.tasks.test_ingestion import TEXTS, documents, ingest
+
+async def endless(passages, mean, real=ingestion._rows):
+    if len(written) == 2:
+        await asyncio.sleep(600)
+    written.append(passages)
+    return await real(passages, mean)
+
+written = []
+ingestion._BLOCK, ingestion._rows = 1, endless
+asyncio.run(ingest(documents({id_: f"{text} Changed." for id_, text in TEXTS.items()})))
+"""
+
+
+async def test_a_process_killed_in_the_middle_leaves_what_was_live_and_blocks_nobody() -> None:
+    await ingest()
+    before, index = await seen(), (await live_view("help")).index
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=Path(__file__).parents[2]) as child:
+        while (await fetch("count_passages", index=index))[0]["passages"] == len(TEXTS):
+            assert child.poll() is None
+            await asyncio.sleep(0.05)
+        assert await seen() == before  # half of it is written
+        child.kill()
+    assert await seen() == before
+    async with asyncio.timeout(60):
+        done = await ingest()
+    assert (done.embedded, done.unchanged) == (0, 3)
+    assert (await fetch("count_passages", index=index))[0]["passages"] == len(TEXTS)

@@ -65,8 +65,11 @@ insert into patterns.indexes (collection_id, embedder, cut, dimensions, mean_lex
 values (%(collection)s, %(embedder)s, %(cut)s, %(dimensions)s, %(mean_lexemes)s)
 returning id as index;
 
--- name: make_passages_of_index
-create table patterns.passages_{index} partition of patterns.passages for values in ({index});
+-- name: make_passages
+create table patterns.passages_{index} (like patterns.passages including defaults);
+
+-- name: attach_passages
+alter table patterns.passages attach partition patterns.passages_{index} for values in ({index});
 
 -- name: drop_passages_of_index
 drop table if exists patterns.passages_{index};

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
-import snowballstemmer
+from tasks.lexemes import stem
 
-_STEM = snowballstemmer.stemmer("english").stemWord
 _CODE = r"[\w.+-]+@[\w-]+\.[\w.-]+|https?://\S+|[\w-]+(?:[./_\\:#@][\w-]+)+|[#@][\w-]+"
 _TOKEN = re.compile(
     rf"(?:(?<![^\s(])-)?\d+(?:[.,:/-]\d+)*\w*|{_CODE}|[^\W_]+(?:['’][^\W_]+)*[+#]*|[$€£¥%<>]"
@@ -110,7 +109,7 @@ def differences(question: str, stored: str) -> tuple[str, ...]:
 
 
 def _known(names: tuple[str, ...], other: _Read) -> bool:
-    return all(name in other.words or _STEM(name) in other.stems for name in names)
+    return all(name in other.words or stem(name) in other.stems for name in names)
 
 
 def _reordered(a: _Read, b: _Read) -> bool:
@@ -140,7 +139,7 @@ def _read(text: str) -> _Read:
     lower = [word.casefold().removesuffix("'s") for word in plain]
     return _Read(
         words=frozenset(lower),
-        stems=frozenset(map(_STEM, lower)),
+        stems=frozenset(map(stem, lower)),
         numbers=tuple(_numbers(lower)),
         names=tuple(_names(text, tokens, lower)),
         negations=sum(word in _NEGATIONS or word.endswith("n't") for word in lower),
@@ -207,7 +206,7 @@ def _objects(words: list[str]) -> Iterator[tuple[str, str]]:
         if word in _DIRECTIONS:
             after = (w for w in words[at + 1 : at + 5] if w not in _FUNCTION_WORDS)
             if (what := next(after, None)) is not None:
-                yield word, _STEM(what)
+                yield word, stem(what)
 
 
 def _opposite(a: str, b: str) -> bool:
@@ -224,7 +223,7 @@ def _opposites() -> dict[str, frozenset[str]]:
     for line in files(__package__).joinpath("opposites.txt").read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             left, right = (
-                frozenset(_STEM(word.strip()) for word in side.split(","))
+                frozenset(stem(word.strip()) for word in side.split(","))
                 for side in line.split("|")
             )
             for side, other in ((left, right), (right, left)):

@@ -14,13 +14,15 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
+from threading import Lock
 
-import snowballstemmer
+from Stemmer import Stemmer
 
 K1, B = 1.2, 0.4
 DIMENSIONS = 1_000_000_000  # of a sparse vector: a lexeme's is its hash
 
-_STEM = snowballstemmer.stemmer("english").stemWord
+_STEMMER = Stemmer("english", 0)  # what it would keep is kept here
+_STEMMING = Lock()  # it is one thread's at a time
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*(?:_[^\W_]+)*")
 _PARTS = re.compile(r"_|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LONGEST = 60  # characters of a lexeme
@@ -48,6 +50,13 @@ def lexemes(text: str) -> Counter[str]:
     return Counter(dict(found.most_common(_MOST))) if len(found) > _MOST else found
 
 
+def stem(word: str) -> str:
+    """The English stem of a word in small letters."""
+    with _STEMMING:
+        found: str = _STEMMER.stemWord(word)
+    return found
+
+
 def passage_weights(counts: Mapping[str, int], mean: float) -> dict[int, float]:
     """What each lexeme of a passage adds to its score, by dimension. ``mean``: lexemes of a passage
     on average."""
@@ -73,7 +82,7 @@ def _of_word(word: str) -> tuple[str, ...]:
     parts = [part for part in _PARTS.split(word) if len(part) > 1]
     said = [word, *parts] if len(parts) > 1 else [word]
     lower = [each.casefold().replace("’", "'").removesuffix("'s") for each in said]
-    return tuple(_STEM(each)[:_LONGEST] for each in lower if each and each not in _STOP_WORDS)
+    return tuple(stem(each)[:_LONGEST] for each in lower if each and each not in _STOP_WORDS)
 
 
 @lru_cache(maxsize=100_000)

@@ -1,13 +1,19 @@
 """What people read of ingests, evaluations and answers."""
 
+import base64
+import re
+
 import pytest
+from markdown_it import MarkdownIt
 
 from tasks.cited_answers import Citation, CitedAnswer, Nearest
 from tasks.cited_answers_report import cited_answer_markdown
 from tasks.ingestion import Ingested
 from tasks.retrieval_evaluation import Answered, Evaluation, Quality
 from tasks.retrieval_report import evaluation_markdown, ingested_markdown
+from tests.tasks.reports import HOSTILE as OTHERS
 
+MODES = ("vector", "hybrid", "text")
 HOSTILE = "<script>x</script> | [a](http://b)\n# c"
 
 
@@ -126,3 +132,54 @@ def test_what_others_wrote_is_text_and_no_markup(text: str) -> None:
     assert "<script>" not in text
     assert "[a](http" not in text
     assert "\n# c" not in text
+
+
+RENDERER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+TAGS = {"table", "thead", "tbody", "tr", "th", "td", "p", "strong", "ul", "li", "br", "img"}
+
+
+def tags(markdown: str) -> set[str]:
+    return set(re.findall(r"<\s*/?\s*(\w+)", RENDERER.render(markdown)))
+
+
+def test_an_ingest_shows_no_list_that_is_empty_and_of_a_long_one_the_first_twenty() -> None:
+    assert "**" not in ingested_markdown(done())
+    files = tuple(f"scan-{number}.pdf" for number in range(1025))
+    lines = ingested_markdown(done(skipped=files, lost=("Why?",))).splitlines()
+    assert "**Pinned questions that find fewer of their documents: 1**" in lines
+    assert "**Documents that could not be read: 1,025**" in lines
+    assert len([line for line in lines if line.startswith("- scan")]) == 20
+    assert lines[-1] == "- and 1,005 more"
+
+
+def test_an_evaluation_has_a_row_for_each_version_and_mode_and_one_picture() -> None:
+    both = [quality(mode, q1=1).model_copy(update={"version": v}) for v in (2, 3) for mode in MODES]
+    text = evaluation_markdown(Evaluation(collection="help", qualities=tuple(both), answers=None))
+    rows = re.findall(r"^\| (\d) \| (\w+) \|", text, re.MULTILINE)
+    assert rows == [(version, mode) for version in "23" for mode in MODES]
+    assert "Answers" not in text
+    (source,) = re.findall(r'<img src="([^"]*)"', RENDERER.render(text))
+    kind, _, data = source.partition(",")
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(data, validate=True).startswith(b"\x89PNG\r\n")
+
+
+def test_shares_of_nothing_are_told() -> None:
+    none = Answered(asked=0, supported=0, cited_relevant=0, off_topic=0, refused=0)
+    found = Evaluation(collection="help", qualities=(quality("text", q1=1),), answers=none)
+    assert evaluation_markdown(found).count("none asked") == 3
+
+
+@pytest.mark.parametrize("words", [*OTHERS, HOSTILE])
+def test_hostile_names_are_read_as_they_are(words: str) -> None:
+    listed = {"skipped": (words,), "lost": (words,), "notes": (words,)}
+    ingest = ingested_markdown(done(live=False, **listed))
+    found = quality("hybrid").model_copy(update={"ranks": {words: None, "q2": 1}})
+    evaluation = evaluation_markdown(
+        Evaluation(collection="help", qualities=(found,), answers=None)
+    )
+    assert tags(ingest) <= TAGS - {"img", "br"}
+    assert tags(evaluation) <= TAGS - {"br"}
+    assert RENDERER.render(ingest).count("<li>") == 3
+    for text in (ingest, evaluation):
+        assert "<a " not in RENDERER.render(text)

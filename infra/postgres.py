@@ -17,7 +17,9 @@ import psycopg
 from pgvector import HalfVector, SparseVector
 from pgvector.psycopg import register_vector_async
 from psycopg import sql
+from psycopg.adapt import Dumper
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import Format
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -33,6 +35,7 @@ __all__ = [
     "HalfVector",
     "Jsonb",
     "SparseVector",
+    "TsVector",
     "alone",
     "close_pool",
     "database_url",
@@ -44,7 +47,22 @@ __all__ = [
 
 Connection = psycopg.AsyncConnection[DictRow]
 _Pool = AsyncConnectionPool[Connection]
+_log = logging.getLogger(__name__)
 _NOWHERE = logging.NullHandler()
+
+
+class TsVector(tuple[str, ...]):
+    """Lexemes as a ``tsvector`` without places, for a binary COPY."""
+
+
+class _TsVectorDumper(Dumper):
+    format = Format.BINARY
+    oid = psycopg.postgres.types["tsvector"].oid
+
+    def dump(self, obj: TsVector) -> bytes:
+        # As PostgreSQL's tsvectorsend has it: the count, then each with its end and 0 places.
+        return len(obj).to_bytes(4) + b"".join([each.encode() + b"\0\0\0" for each in obj])
+
 
 _pools: dict[asyncio.AbstractEventLoop, tuple[_Pool, asyncio.Task[None]]] = {}
 _opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
@@ -93,7 +111,10 @@ async def alone(what: str) -> AsyncIterator[None]:
     with translated():
         conninfo = await _conninfo()
         async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
-            await connection.execute(queries()["take_lock"], {"what": what})
+            found = await connection.execute(queries()["try_lock"], {"what": what})
+            if not (await found.fetchone() or (False,))[0]:
+                _log.warning("Another process is at %s: waiting for it to end.", what)
+                await connection.execute(queries()["take_lock"], {"what": what})
             yield
 
 
@@ -146,6 +167,7 @@ def _unopened(connections: WeakSet[Connection]) -> _Pool:
     async def configure(connection: Connection) -> None:
         connections.add(connection)
         await register_vector_async(connection)
+        connection.adapters.register_dumper(TsVector, _TsVectorDumper)
         # A filtered search goes on until it has as many as it wants, not the index's first forty.
         await connection.execute("set hnsw.iterative_scan = strict_order")
         await connection.execute("set hnsw.ef_search = 100")

@@ -1,19 +1,30 @@
 """Collections: documents that are searched together, in versions of which one is live."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from infra.errors import InputError
 from infra.postgres import alone, fetch, statement, transaction
 from infra.sql import queries
 from tasks.suggestions import did_you_mean
 
-Name = Annotated[str, Field(pattern=r"^[\w.-]{1,100}$", description="Name of the collection.")]
+
+def _name(given: str) -> str:
+    if not re.fullmatch(r"[\w.-]{1,100}", given):
+        told = {"given": repr(given[:100])}
+        rule = "{given} is no name: up to 100 letters, digits, and _ . - in between"
+        raise PydanticCustomError("collection_name", rule, told)
+    return given
+
+
+Name = Annotated[str, AfterValidator(_name), Field(description="Name of the collection.")]
 PinnedQuestions = Mapping[str, Sequence[str]]
 """Questions, each with the ids of the documents that answer it."""
 

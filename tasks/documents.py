@@ -93,6 +93,8 @@ async def load_documents(
     or whose ids are missing or stand twice; DatabaseUnavailable.
     """
     found = await asyncio.to_thread(_of_path, source)
+    if found and columns and any(columns.model_dump().values()):
+        raise InputError(f"{source} holds documents, not a table: it has no columns to name.")
     if found is None:
         read = await read_source(source)
         found = _of_table(read.table, columns or DocumentColumns(), read.name, read.notes)

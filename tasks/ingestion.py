@@ -21,7 +21,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.embeddings import embedder_name
 from infra.errors import InputError, SettingsError, WorkIncomplete
-from infra.postgres import HalfVector, Jsonb, SparseVector, alone, fetch, statement, transaction
+from infra.postgres import (
+    HalfVector,
+    Jsonb,
+    SparseVector,
+    TsVector,
+    alone,
+    fetch,
+    statement,
+    transaction,
+)
 from infra.sql import queries
 from tasks.document_collections import (
     Name,
@@ -48,8 +57,8 @@ _MOST_DIMENSIONS = 4000  # of vectors that an HNSW index of half floats takes
 _LINKS = 1200  # bytes that the graph of an HNSW index takes a passage, beside its vector
 _LEAST_MEMORY, _MOST_MEMORY = 64 * 2**20, 2**31  # bytes for its making
 _COLUMNS = [
-    *("text", "text", "bytea", "integer", "text", "text", "jsonb"),
-    *("halfvec", "text", "sparsevec"),
+    *("bigint", "bigint", "text", "text", "bytea", "integer", "text", "text", "jsonb"),
+    *("halfvec", "tsvector", "sparsevec"),
 ]
 _Row = tuple[Any, ...]
 _READING: dict[str, Any] = {
@@ -432,13 +441,13 @@ async def _rows(passages: Sequence[Passage], mean: float) -> list[_Row]:
 async def _write(rows: Sequence[_Row], index: int, version: int) -> None:
     if not rows:
         return
-    async with transaction() as connection:
-        await connection.execute(queries()["stage_passages"])
-        async with connection.cursor().copy(queries()["copy_passages"]) as copy:
-            copy.set_types(_COLUMNS)
-            for row in rows:
-                await copy.write_row(row)
-        await connection.execute(statement("keep_passages", index=index), {"version": version})
+    async with (
+        transaction() as connection,
+        connection.cursor().copy(statement("copy_passages", index=index)) as copy,
+    ):
+        copy.set_types(_COLUMNS)
+        for row in rows:
+            await copy.write_row((index, version, *row))
 
 
 def _row(passage: Passage, vector: "np.ndarray", mean: float) -> _Row:
@@ -451,7 +460,7 @@ def _row(passage: Passage, vector: "np.ndarray", mean: float) -> _Row:
         passage.text,
         Jsonb(passage.fields),
         HalfVector(vector),
-        " ".join(passage.lexemes),
+        TsVector(passage.lexemes),
         SparseVector(passage_weights(passage.lexemes, mean), DIMENSIONS),
     )
 

@@ -103,7 +103,7 @@ def test_collections_are_listed_rolled_back_and_removed(patterns: Command, inges
             "none.json cannot be read",
         ),
         (("ingest", "nowhere", "--collection", "help"), "nowhere does not exist"),
-        (("ingest", ".", "--collection", "a/b"), "collection: String should match"),
+        (("ingest", ".", "--collection", "a/b"), "'a/b' is no name"),
         (("collections", "pin", "help", "--question", "Why?"), "Name one question with"),
         (("collections", "unpin", "help", "--question", "Why?"), "'Why?' is not pinned"),
     ],

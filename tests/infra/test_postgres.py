@@ -13,7 +13,7 @@ from pgvector import HalfVector
 
 from infra import postgres
 from infra.errors import DatabaseError, DatabaseUnavailable, PatternsError, StorageError
-from infra.postgres import close_pool, fetch, transaction
+from infra.postgres import alone, close_pool, fetch, transaction
 from infra.settings import get_settings
 
 
@@ -33,6 +33,28 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+async def test_one_who_waits_for_another_says_so(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = list[str]()
+
+    async def second() -> None:
+        async with alone("collection a"):
+            order.append("second")
+
+    async with alone("collection a"):
+        async with alone("collection b"):  # another thing
+            assert not caplog.messages
+        waiting = asyncio.create_task(second())
+        async with asyncio.timeout(10):
+            while not caplog.messages:
+                await asyncio.sleep(0.01)
+        order.append("first")
+    await waiting
+    assert order == ["first", "second"]
+    assert caplog.messages == ["Another process is at collection a: waiting for it to end."]
 
 
 async def test_vectors_go_in_and_come_out(database: str) -> None:

@@ -91,6 +91,11 @@ async def test_columns_can_be_named(tmp_path: Path) -> None:
         await of_table(tmp_path, DocumentColumns(text="answr"), answer=["yes"])
 
 
+async def test_a_folder_has_no_columns_to_name(folder: Path) -> None:
+    with pytest.raises(InputError, match="it has no columns to name"):
+        await load_documents(str(folder), DocumentColumns(text="body"))
+
+
 async def test_ids_that_are_missing_or_stand_twice_are_named_by_row(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"rows 1 and 3 have the same id, 'a'"):
         await of_table(tmp_path, id=["a", "b", "a"], text=["x", "y", "z"])

@@ -1,8 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.lexemes import lexemes, passage_weights, question_weights
+from tasks.lexemes import lexemes, passage_weights, question_weights, stem
 
 
 def test_words_meet_in_their_stems_and_empty_words_are_left_out() -> None:
@@ -17,6 +19,14 @@ def test_names_of_code_are_found_whole_and_by_their_parts() -> None:
 
 def test_letters_that_look_alike_are_alike() -> None:
     assert lexemes("ｃａｆé customer’s") == lexemes("café customer's") == lexemes("CAFÉ customer")
+
+
+def test_threads_that_stem_at_once_find_what_one_finds() -> None:
+    words = [f"{a}{b}{c}ings" for a in "bcdfglmnprst" for b in "aeiou" for c in "bcdfglmnprst"]
+    alone = [stem(word) for word in words]
+    with ThreadPoolExecutor(8) as threads:
+        for found in threads.map(lambda _: [stem(word) for word in words], range(40)):
+            assert found == alone
 
 
 @given(st.text())

@@ -85,7 +85,7 @@ select set_config('maintenance_work_mem', %(memory)s, true);
 
 -- name: index_embeddings
 create index if not exists passages_{index}_nearest on patterns.passages_{index}
-using hnsw ((embedding::halfvec({dimensions})) halfvec_ip_ops) with (m = 16, ef_construction = 64);
+using hnsw ((embedding::halfvec({dimensions})) halfvec_ip_ops) with (m = 12, ef_construction = 48);
 
 -- name: analyze_passages
 analyze patterns.passages_{index};
@@ -94,21 +94,10 @@ analyze patterns.passages_{index};
 insert into patterns.versions (collection_id, index_id) values (%(collection)s, %(index)s)
 returning id as version;
 
--- name: stage_passages
-create temp table new_passages (
-    source text, document text, digest bytea, number integer, context text, text text, fields jsonb,
-    embedding halfvec, lexemes text, weights sparsevec
-) on commit drop;
-
 -- name: copy_passages
-copy new_passages from stdin (format binary);
-
--- name: keep_passages
-insert into patterns.passages_{index} (index_id, born, source, document, digest, number, context, text,
-                                       fields, embedding, lexemes, weights)
-select {index}, %(version)s, source, document, digest, number, context, text, fields, embedding,
-       array_to_tsvector(string_to_array(lexemes, ' ')), weights
-from new_passages;
+copy patterns.passages_{index} (index_id, born, source, document, digest, number, context, text, fields,
+                                embedding, lexemes, weights)
+from stdin (format binary);
 
 -- name: end_documents
 update patterns.passages set died = %(version)s

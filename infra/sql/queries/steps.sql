@@ -10,5 +10,8 @@ select %(root_run)s, %(key)s, made, encode(sha256(convert_to(made::text, 'UTF8')
 from (values (%(result)s::jsonb)) as step (made)
 on conflict do nothing
 
+-- name: try_lock
+select pg_try_advisory_lock(hashtextextended(%(what)s, 7236));
+
 -- name: take_lock
 select pg_advisory_lock(hashtextextended(%(what)s, 7236));

@@ -5,7 +5,8 @@
                                                                 └ no support → not in the documents
 
 Use it when the answers stand in documents: a handbook, resolved tickets, the findings of a summary.
-A question costs one model call, a follow-up two; ingesting calls no model and embeds what changed.
+A question costs one large model call and a small one for each of its quotes, a follow-up one more;
+ingesting calls no model and embeds what changed.
 An index goes live only when it finds the documents of its pinned questions as well as the last one.
 """
 

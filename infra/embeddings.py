@@ -66,8 +66,8 @@ async def embed(
 
     if not texts:
         return np.empty((0, DIMENSIONS), dtype=np.float32)
-    model = (embedder or embedder_name()).partition("@")[0]
-    if model == LOCAL_EMBEDDING_MODEL:
+    model = embedder or embedder_name()
+    if model.startswith(f"{LOCAL_EMBEDDING_MODEL}@"):
         vectors = await _embed_here(texts, progress)
     else:
         vectors = await _embed_there(model, texts, progress)

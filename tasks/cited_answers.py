@@ -40,6 +40,9 @@ _WORD = re.compile(r"\w+")
 _LEAST_SIMILARITY = 0.3
 _LONGEST = 600  # characters of a quote with the rest of its sentences
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_DENIAL = re.compile(
+    r"\b(?:no|not|never|none|nothing|nor|neither|cannot|without)\b|n['’]t\b", re.IGNORECASE
+)
 _ASKING: dict[str, Any] = {
     "retries": 2,
     "retry_delay_seconds": 10,
@@ -346,12 +349,12 @@ async def _nearest_sentences(draft: Draft) -> list[tuple[Found, str]]:
 
 
 def _worded(claim: str, quote: str, question: str) -> str:
-    """The claim, or the quote itself where the claim has a number that stands neither there nor in
-    the question, or only says the question again."""
-    numbers = {*_NUMBER.findall(quote), *_NUMBER.findall(question)}
-    told = {*lexemes(claim)} - {*lexemes(question)}
-    sound = {*_NUMBER.findall(claim)} <= numbers and told & {*lexemes(quote)}
-    return claim if sound else quote
+    """The claim, or the quote itself where only one of them denies, where the claim has a number
+    that the quote has not, or only says the question again."""
+    numbers = {*_NUMBER.findall(claim)} <= {*_NUMBER.findall(quote)}
+    denies = bool(_DENIAL.search(claim)) == bool(_DENIAL.search(quote))
+    told = ({*lexemes(claim)} - {*lexemes(question)}) & {*lexemes(quote)}
+    return claim if numbers and denies and told else quote
 
 
 def _citation(passage: Found, quote: str) -> Citation:
@@ -374,7 +377,7 @@ def _answer(draft: Draft, claims: Sequence[Claim], replies: Sequence[Reply]) -> 
         supported=bool(claims),
         citations=tuple(claim.citation for claim in claims),
         nearest=() if claims else tuple(map(_nearest, draft.passages[:_NEAREST])),
-        model=replies[0].model if replies else "",
+        model=draft.asked.replies[-1].model if draft.asked.replies else "",
         model_calls=sum(reply.served_by == "model" for reply in replies),
         prompt_tokens=sum(reply.prompt_tokens for reply in replies),
         completion_tokens=sum(reply.completion_tokens for reply in replies),

@@ -8,13 +8,16 @@ import logging
 import re
 from pathlib import Path
 
+import yaml
+
 from infra.errors import InputError
 from tasks.decoding import decode
+from tasks.headings import headings
 
 MARKDOWN, HTML, PDF, TEXT = (".md", ".markdown"), (".html", ".htm", ".xhtml"), (".pdf",), (".txt",)
 SUFFIXES = (*MARKDOWN, *HTML, *PDF, *TEXT)
 
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _NO_TEXT = ("script", "style", "template", "noscript", "nav", "svg", "iframe", "head")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _HYPHENATED = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
@@ -31,16 +34,40 @@ def read_document(path: Path) -> tuple[str, str, list[str]]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}. Mend its rights.") from error
     suffix, notes = path.suffix.lower(), list[str]()
-    if suffix in PDF:
-        title, text = _pdf(data, path)
-    else:
-        text, notes = decode(data, str(path))
-        title, text = _html(text) if suffix in HTML else ("", text)
-        if suffix not in TEXT and not title and (heading := _HEADING.search(text)):
-            title = heading[1]
+    try:
+        if suffix in PDF:
+            title, text = _pdf(data, path)
+        else:
+            text, notes = decode(data, str(path))
+            title, text = _text(text, suffix)
+    except InputError:
+        raise
+    except Exception as error:  # whatever their parsers stumble over
+        raise InputError(f"{path} cannot be parsed: {error!r}. Save it again.") from error
     if not text.strip():
         raise InputError(f"{path} has no text. Take it out of the folder, or fill it.")
     return " ".join(title.split()) or path.stem, text.strip(), notes
+
+
+def _text(text: str, suffix: str) -> tuple[str, str]:
+    if suffix in TEXT:
+        return "", text
+    title, text = _html(text) if suffix in HTML else _front_matter(text)
+    return title or next((words for _, _, words in headings(text)), ""), text
+
+
+def _front_matter(text: str) -> tuple[str, str]:
+    """The title that stands in the YAML above a Markdown text, and the text under it."""
+    found = _FRONT_MATTER.match(text)
+    if not found:
+        return "", text
+    try:
+        told = yaml.safe_load(found[1])
+    except yaml.YAMLError:  # two rules with text in between
+        return "", text
+    if not isinstance(told, dict):
+        return "", text
+    return str(told.get("title") or ""), text[found.end() :]
 
 
 def _html(text: str) -> tuple[str, str]:
@@ -69,7 +96,7 @@ def _pdf(data: bytes, path: Path) -> tuple[str, str]:
             raise InputError(f"{path} wants a password. Save it without one.")
         pages = [page.extract_text() for page in reader.pages]
         title = (reader.metadata and reader.metadata.title) or ""
-    except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+    except PyPdfError as error:
         raise InputError(f"{path} is no PDF that can be read: {error}. Save it again.") from error
     text = _HYPHENATED.sub("", "\n\n".join(pages))
     if not text.strip():

@@ -3,16 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from functools import cached_property
 
 from tasks.documents import Document
+from tasks.headings import headings
 from tasks.lexemes import lexemes
 from tasks.passages import DOCUMENT_TOKENS, cut_text
-
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
 
 CUT = f"{DOCUMENT_TOKENS} tokens under headings"
 """How documents are cut. Passages that were cut in another way are made anew."""
@@ -74,26 +70,11 @@ def _sections(document: Document) -> Iterator[tuple[str, str]]:
     lines = document.text.split("\n")
     path: list[tuple[int, str]] = []
     start = 0
-    for line, level, heading in _headings(document.text) if document.has_headings else ():
+    for line, level, heading in headings(document.text) if document.has_headings else ():
         yield _context(document.title, path), "\n".join(lines[start:line])
         path = [*((above, name) for above, name in path if above < level), (level, heading)]
         start = line
     yield _context(document.title, path), "\n".join(lines[start:])
-
-
-def _headings(text: str) -> Iterator[tuple[int, int, str]]:
-    """Line, level and words of each heading of a Markdown text: none inside code."""
-    tokens = _markdown().parse(text)
-    for token, content in pairwise(tokens):
-        if token.type == "heading_open" and token.map and not token.level:
-            yield token.map[0], int(token.tag[1:]), content.content
-
-
-@cache
-def _markdown() -> "MarkdownIt":
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("zero").enable(["heading", "lheading", "fence", "code"])
 
 
 def _context(title: str, path: list[tuple[int, str]]) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -113,7 +114,7 @@ def _of_path(source: str) -> Documents | None:
 
 def _of_files(path: Path) -> Documents:
     documents, skipped, notes = list[Document](), dict[str, str](), list[str]()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+    for file in _below(path) if path.is_dir() else [path]:
         inside = file.relative_to(path) if path.is_dir() else Path(file.name)
         hidden = any(part.startswith(".") for part in inside.parts)
         if hidden or file.suffix.lower() not in SUFFIXES or not file.is_file():
@@ -133,6 +134,21 @@ def _of_files(path: Path) -> Documents:
             Document(inside.as_posix(), storable(title), storable(text), fields, has_headings)
         )
     return Documents(str(path), documents, skipped, tuple(notes))
+
+
+def _below(folder: Path) -> list[Path]:
+    """What lies in a folder and those in it. Raises InputError for one that cannot be listed: its
+    documents would seem to be gone."""
+
+    def fail(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename} cannot be listed: {error.strerror}. Mend its rights; until then "
+            "nothing of the folder is ingested."
+        ) from error
+
+    return sorted(
+        Path(where, name) for where, _, names in os.walk(folder, onerror=fail) for name in names
+    )
 
 
 def _of_table(

@@ -225,8 +225,12 @@ async def write_passages(change: Change) -> View:
     async with progress("Ingesting documents", len(change.documents.all)) as following:
         rows = list[_Row]()
         for passages in chain(_blocks(change.documents), [[]]):  # the last one is only written
-            written, made = len({row[1] for row in rows}), _rows(passages, mean_lexemes)
-            rows, _ = await asyncio.gather(made, _write(rows, index, version))
+            written = len({row[1] for row in rows})
+            writing = asyncio.create_task(_write(rows, index, version))
+            try:
+                rows = await _rows(passages, mean_lexemes)
+            finally:  # also when these fail: what is written later, the next ingest cannot undo
+                await writing
             await following.advance(written)
     if change.before and change.before.index != index:
         async for passages in _carried(change, change.before):

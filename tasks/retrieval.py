@@ -114,6 +114,7 @@ async def search_view(
 ) -> list[Found]:
     """`search` in one version, with the question's vector, None in the mode ``text``."""
     rarity = await _rarity(view, question)
+    rarest = _rarest(rarity)
     row = {
         "version": view.version,
         "mode": mode,
@@ -121,7 +122,8 @@ async def search_view(
         if fields
         else None,
         "embedding": HalfVector(vector) if vector is not None else None,
-        "rarest": _any_of(_rarest(rarity)),
+        "rarest": _any_of(rarest),
+        "commoner": _any_of([lexeme for lexeme in rarity if lexeme not in rarest]),
         "weights": SparseVector(question_weights(rarity, view.passages), DIMENSIONS),
         "text_share": _SHARE[mode],
         "k": k,

@@ -83,6 +83,8 @@ async def publish_evaluation(found: Evaluation) -> None:
 
 
 def _recall(done: Ingested) -> str:
+    if not done.embedded and not done.removed:
+        return "nothing has changed, so none was asked"
     if done.recall is None:
         return "none: pin some, and an ingest that finds less does not go live"
     before = "" if done.recall_before is None else f", before {done.recall_before:.1%}"

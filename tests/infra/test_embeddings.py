@@ -1,6 +1,6 @@
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -161,6 +161,20 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
         get_settings.cache_clear()
         yield server
         server.shutdown()
+
+
+async def test_a_providers_model_may_have_a_version_in_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = list[str]()
+
+    async def there(model: str, texts: Sequence[str], progress: object) -> np.ndarray:
+        asked.append(model)
+        return np.ones((len(texts), 3), dtype=np.float32)
+
+    monkeypatch.setattr(embeddings, "_embed_there", there)
+    await embed(["a"], embedder="google_vertexai:textembedding-gecko@003")
+    assert asked == ["google_vertexai:textembedding-gecko@003"]
 
 
 @pytest.mark.usefixtures("remote")

@@ -252,11 +252,22 @@ async def test_claims_of_several_passages_are_numbered_as_they_are_said(
     assert [each.document for each in found.citations] == ["2.md", "1.md"]
 
 
-async def test_a_number_of_the_question_may_stand_in_a_claim(endpoint: ScriptedEndpoint) -> None:
+async def test_a_claim_with_a_number_that_only_the_question_has_gives_way_to_the_quote(
+    endpoint: ScriptedEndpoint,
+) -> None:
     asked = Asked(f"{QUESTION[:-1]} if they weigh 7 kg?")
     said = claim(said="Those of 7 kg are kept for 14 days.")
     found = await checked(REQUEST, Draft(asked, PASSAGES, (said,)))
-    assert found.answer == "Those of 7 kg are kept for 14 days. [1]"
+    assert found.answer == f"{KEPT} [1]"
+
+
+@pytest.mark.parametrize(
+    "said", ["They are not kept at the counter.", "Nobody can't keep them.", "Nothing is kept."]
+)
+async def test_a_claim_that_denies_what_its_quote_does_not_gives_way_to_the_quote(
+    said: str,
+) -> None:
+    assert (await left_of(claim(said=said))).answer == f"{KEPT} [1]"
 
 
 async def test_a_sentence_gets_one_look_however_often_it_is_quoted(

@@ -94,3 +94,33 @@ def test_a_pdf_with_a_password_or_that_is_none_is_refused(tmp_path: Path) -> Non
 def test_an_empty_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=rf"{name} has no text"):
         read_document(written(tmp_path, name, " \n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("My title\n========\n\nText.\n\n## Install", "My title"),
+        ("```\n# no title\n```\n\n# A title", "A title"),
+        ("---\ntitle: Refunds\ndate: 2024-01-01\n---\n# Other\n\nText.", "Refunds"),
+        ("---\ndate: 2024-01-01\n---\n# Other\n\nText.", "Other"),
+        ("---\nonly a rule\n---\n\nText.", "page"),
+        ("---\na: [b\n---\n# Torn\n", "page"),
+    ],
+)
+def test_a_markdown_title_is_that_of_its_front_matter_or_its_first_heading(
+    tmp_path: Path, text: str, title: str
+) -> None:
+    found, kept, _ = read_document(written(tmp_path, "page.md", text))
+    assert found.startswith(title) or (title == "page" and found)
+    assert "date:" not in kept
+
+
+def test_front_matter_alone_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no text"):
+        read_document(written(tmp_path, "page.md", "---\ntitle: Refunds\n---\n"))
+
+
+@pytest.mark.parametrize("text", ["<b>" * 3000, "<p>a</p><![foo bar", "<div>" * 2000 + "a"])
+def test_html_that_breaks_its_parser_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match=r"odd\.html (cannot be parsed|has no text)"):
+        read_document(written(tmp_path, "odd.html", text))

@@ -1,5 +1,7 @@
+import os
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,9 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def of_table(
-    path: Path, columns: DocumentColumns | None = None, **cells: object
-) -> Documents:
+async def of_table(path: Path, columns: DocumentColumns | None = None, **cells: Any) -> Documents:
     pd.DataFrame(cells).to_parquet(path / "t.parquet")
     return await load_documents(str(path / "t.parquet"), columns)
 
@@ -48,6 +48,21 @@ async def test_what_cannot_be_read_is_named_and_the_rest_is_there(folder: Path) 
     found = await load_documents(str(folder))
     assert [*found.skipped] == ["manual.pdf"]
     assert len(found.all) == 2
+
+
+async def test_a_folder_that_cannot_be_listed_is_refused_as_its_documents_are_not_gone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"sub/deep cannot be listed: Permission denied"):
+        await load_documents(str(folder))
 
 
 async def test_a_source_without_documents_is_refused_with_the_reasons(tmp_path: Path) -> None:

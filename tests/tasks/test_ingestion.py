@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tasks.document_collections import (
     versions_of,
 )
 from tasks.documents import Document, Documents
+from tasks.embedding import vectors
 from tasks.ingestion import (
     Ingested,
     change_of,
@@ -150,6 +152,35 @@ async def test_an_ingest_that_fails_half_way_leaves_the_live_version(
     assert await seen() == before
 
 
+async def test_nothing_of_an_ingest_that_failed_is_written_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ingestion, "_BLOCK", 1)
+    written, real = 0, ingestion._write
+
+    async def slow(*block: Any) -> None:
+        nonlocal written
+        await asyncio.sleep(0.3)
+        await real(*block)
+        written += len(block[0])
+
+    async def breaks(texts: Sequence[str], *, quiet: bool = False) -> np.ndarray:
+        if "never" in texts[0]:
+            raise ConnectionError
+        return await vectors(texts, quiet=quiet)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingestion, "_write", slow)
+        patch.setattr(ingestion, "vectors", breaks)
+        with pytest.raises(ConnectionError):
+            await ingest(documents({"a": "This was a page.", "b": "This never was."}))
+    at_the_end = written
+    await ingest()
+    await asyncio.sleep(0.5)
+    assert written == at_the_end
+    assert {*await found("page")} == {*TEXTS}
+
+
 async def test_two_ingests_of_a_collection_at_once_are_one_after_the_other() -> None:
     one = {f"a{number}": f"Page {number} about refunds." for number in range(5)}
     two = {**one, "a0": "Page 0 about parking.", "b": "One more."}
@@ -171,6 +202,7 @@ async def test_a_version_that_finds_less_of_its_pinned_questions_does_not_go_liv
     with pytest.raises(WorkIncomplete, match=r"1 pinned questions find fewer .*--force"):
         require_ingested(done, max_skipped=0)
     assert [each.state for each in await versions_of("help")] == ["good", "refused"]
+    assert [each.document for each in await search("help", "Monday", mode="text")] == ["wifi"]
     forced = await ingest(fewer, force=True)
     assert forced.live
     assert "wifi" not in await found("guest password")
@@ -182,6 +214,7 @@ async def test_a_rollback_brings_the_version_before_back() -> None:
     assert [view.version for view in await kept_views("help")] == [1, 2]
     assert (await rollback("help")).version == 1
     assert (await search("help", "guest network"))[0].text == TEXTS["wifi"]
+    assert [each.document for each in await search("help", "Monday", mode="text")] == ["wifi"]
     with pytest.raises(InputError, match="no good version before 1"):
         await rollback("help")
     done = await ingest(documents({**TEXTS, "wifi": "There is no network."}))

@@ -1,12 +1,16 @@
 """Search: by meaning, by words, and by both."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.errors import InputError
-from infra.postgres import fetch
+from infra.postgres import close_pool, fetch
+from tasks import ingestion, retrieval
 from tasks.document_collections import live_view
 from tasks.documents import Document, Documents
 from tasks.retrieval import MOST_CHARACTERS, TEXT_SHARE, documents_found, search, search_view
@@ -75,6 +79,45 @@ async def test_a_rare_value_is_found_among_many_passages() -> None:
     await ingest(Documents("many", made))
     found = await search("help", "paper", fields={"part": ["7"]}, k=10)
     assert [each.fields["part"] for each in found] == [["7"]] * 10
+
+
+async def test_a_filter_finds_what_the_index_gives_up_to_look_for(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, axis = np.random.default_rng(1), np.eye(384, dtype=np.float32)[0]
+
+    async def vectors(texts: Sequence[str], *, quiet: bool = False) -> np.ndarray:
+        sides = np.array([[-5.0 if "far" in text else 5.0] for text in texts])
+        rows = random.normal(size=(len(texts), 384)) * 0.1 + sides * axis
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    monkeypatch.setattr(ingestion, "vectors", vectors)
+    side = {number: "far" if number % 20 == 0 else "near" for number in range(600)}
+    made = [Document(f"d{n}", "", f"{at} page {n}", {"at": [at]}) for n, at in side.items()]
+    await ingest(Documents("sides", made))
+    await close_pool()
+    with psycopg.connect(database, autocommit=True) as connection:
+        for setting in ("hnsw.max_scan_tuples = 50", "enable_bitmapscan = off"):
+            connection.execute(f"alter database {connection.info.dbname} set {setting}".encode())
+    view = await live_view("help")
+    far = {"at": ["far"]}
+    for mode in ("vector", "hybrid"):
+        found = await search_view(view, "page", axis, k=30, mode=mode, fields=far)  # type: ignore[arg-type]
+        assert [each.fields for each in found] == [far] * 30
+
+
+async def test_a_filter_finds_by_words_that_are_commoner_than_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retrieval, "_CANDIDATES", 20)
+    texts = {f"shop{n}": "Refund policy of the shop." for n in range(5)}
+    texts |= {f"road{n}": "A refund on the road." for n in range(30)}
+    texts |= {f"bill{n}": "A refund of bills." for n in range(10)}
+    made = [Document(id_, "", text, {"part": [id_[:4]]}) for id_, text in texts.items()]
+    await ingest(Documents("parts", made))
+    bills = {"part": ["bill"]}
+    found = await search("help", "refund policy", mode="text", fields=bills, k=20)
+    assert [each.fields for each in found] == [bills] * 10
 
 
 async def test_the_neighbours_are_the_exact_ones() -> None:

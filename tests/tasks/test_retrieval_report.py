@@ -79,6 +79,12 @@ def test_an_ingest_tells_what_it_did_and_what_it_could_not() -> None:
     assert "scan.pdf has no text." in text
 
 
+def test_where_nothing_has_changed_it_is_not_said_that_no_question_is_pinned() -> None:
+    text = ingested_markdown(done(embedded=0, removed=0))
+    assert "nothing has changed, so none was asked" in text
+    assert "pin some" not in text
+
+
 def test_a_refused_version_names_its_questions() -> None:
     text = ingested_markdown(done(live=False, recall=0.5, recall_before=1.0, lost=("Why?",)))
     assert "**refused: not live**" in text

@@ -107,10 +107,9 @@ where index_id = %(index)s and born < %(version)s and died is null and document 
 delete from patterns.lexemes where index_id = %(index)s;
 
 -- name: count_lexemes
+-- Of all passages, also those that died: the version before this one may still be searched.
 insert into patterns.lexemes (index_id, lexeme, passages)
-select {index}, word, ndoc from ts_stat($$
-    select lexemes from patterns.passages_{index} where died is null
-$$);
+select {index}, word, ndoc from ts_stat($$ select lexemes from patterns.passages_{index} $$);
 
 -- name: measure_version
 update patterns.versions as v
@@ -150,18 +149,39 @@ where index_id = %(index)s and lexeme = any(%(lexemes)s) order by passages, lexe
 -- name: search
 -- The passages that are best by both legs together: what either brings is scored by both, similarity
 -- (cosine, -1 to 1) and BM25 (share of the most that a passage could have).
-with nearest as (
+--
+-- An index gives up among many passages that a filter or the version leaves out: then all that are left
+-- are compared (without the cast, no index is used). The rarest words, too, may stand elsewhere only.
+with near as (
     select id from patterns.passages_{index}
     where %(mode)s <> 'text' and born <= %(version)s and (died is null or died > %(version)s)
         and (%(fields)s::jsonb is null or fields @> %(fields)s)
     order by embedding::halfvec({dimensions}) <#> %(embedding)s::halfvec({dimensions})
     limit {pool}
-), named as (
+), nearest as (
+    select id from near
+    union
+    (select id from patterns.passages_{index}
+    where %(mode)s <> 'text' and (select count(*) from near) < {pool}
+        and born <= %(version)s and (died is null or died > %(version)s)
+        and (%(fields)s::jsonb is null or fields @> %(fields)s)
+    order by embedding <#> %(embedding)s::halfvec
+    limit {pool})
+), rare as (
     select id, weights from patterns.passages_{index}
     where %(mode)s <> 'vector' and lexemes @@ %(rarest)s::tsquery
         and born <= %(version)s and (died is null or died > %(version)s)
         and (%(fields)s::jsonb is null or fields @> %(fields)s)
     limit {candidates}
+), named as (
+    select id, weights from rare
+    union all
+    (select id, weights from patterns.passages_{index}
+    where %(mode)s <> 'vector' and %(fields)s::jsonb is not null and (select count(*) from rare) < {pool}
+        and lexemes @@ %(commoner)s::tsquery
+        and born <= %(version)s and (died is null or died > %(version)s)
+        and fields @> %(fields)s
+    limit {candidates})
 ), found as (
     select id from nearest
     union

@@ -262,7 +262,7 @@ async def test_a_claim_with_a_number_that_only_the_question_has_gives_way_to_the
 
 
 @pytest.mark.parametrize(
-    "said", ["They are not kept at the counter.", "Nobody can't keep them.", "Nothing is kept."]
+    "said", ["Not for 14 days.", "They don't stay 14 days.", "Nothing stays for 14 days."]
 )
 async def test_a_claim_that_denies_what_its_quote_does_not_gives_way_to_the_quote(
     said: str,

@@ -169,13 +169,14 @@ async def test_nothing_of_an_ingest_that_failed_is_written_after_it(
             raise ConnectionError
         return await vectors(texts, quiet=quiet)
 
+    await ingest()
     with monkeypatch.context() as patch:
         patch.setattr(ingestion, "_write", slow)
         patch.setattr(ingestion, "vectors", breaks)
         with pytest.raises(ConnectionError):
-            await ingest(documents({"a": "This was a page.", "b": "This never was."}))
+            await ingest(documents({"a": "This was a page.", "b": "This never was."}, "other"))
     at_the_end = written
-    await ingest()
+    await ingest(documents({**TEXTS, "wifi": "There is no network."}))
     await asyncio.sleep(0.5)
     assert written == at_the_end
     assert {*await found("page")} == {*TEXTS}

@@ -97,8 +97,10 @@ async def test_a_filter_finds_what_the_index_gives_up_to_look_for(
     await ingest(Documents("sides", made))
     await close_pool()
     with psycopg.connect(database, autocommit=True) as connection:
-        for setting in ("hnsw.max_scan_tuples = 50", "enable_bitmapscan = off"):
-            connection.execute(f"alter database {connection.info.dbname} set {setting}".encode())
+        here = connection.info.dbname
+        connection.execute(f"alter database {here} set hnsw.max_scan_tuples = 50".encode())
+        for other_way in ("bitmapscan", "seqscan", "sort"):  # better among so few
+            connection.execute(f"alter database {here} set enable_{other_way} = off".encode())
     view = await live_view("help")
     far = {"at": ["far"]}
     for mode in ("vector", "hybrid"):

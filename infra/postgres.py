@@ -171,6 +171,8 @@ def _unopened(connections: WeakSet[Connection]) -> _Pool:
         # A filtered search goes on until it has as many as it wants, not the index's first forty.
         await connection.execute("set hnsw.iterative_scan = strict_order")
         await connection.execute("set hnsw.ef_search = 100")
+        # To launch workers takes longer than most statements, also where they turn out needless.
+        await connection.execute("set max_parallel_workers_per_gather = 0")
 
     # What keeps it from connecting is raised by `_probe`: not for stderr as well.
     logging.getLogger("psycopg.pool").addHandler(_NOWHERE)

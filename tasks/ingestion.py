@@ -299,8 +299,8 @@ def require_ingested(done: Ingested, max_skipped: int) -> None:
     if len(done.skipped) > max_skipped:
         more = f" And {len(done.skipped) - 3} more." if len(done.skipped) > 3 else ""
         raise WorkIncomplete(
-            f"The collection {done.collection} is live without {len(done.skipped)} documents that "
-            f"could not be read: {' '.join(done.skipped[:3])}{more} Or allow it: --max-skipped."
+            f"The collection {done.collection} is live, and what could not be read is missing "
+            f"({len(done.skipped)}): {' '.join(done.skipped[:3])}{more} Or allow it: --max-skipped."
         )
 
 

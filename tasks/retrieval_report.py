@@ -22,10 +22,10 @@ def ingested_markdown(done: Ingested) -> str:
     rows = {
         "Collection": escaped(done.collection),
         "Version": f"{done.version}, {'live' if done.live else '**refused: not live**'}",
-        "Holds": f"{done.documents:,} documents in {done.passages:,} passages",
-        "Embedded": f"{done.embedded:,} documents, new or changed",
-        "Unchanged": f"{done.unchanged:,} documents",
-        "Removed": f"{done.removed:,} documents",
+        "Documents": f"{done.documents:,}, in {done.passages:,} passages",
+        "Embedded": f"{done.embedded:,}, new or changed",
+        "Unchanged": f"{done.unchanged:,}",
+        "Removed": f"{done.removed:,}",
         "Pinned questions": _recall(done),
         "Time": f"{done.seconds:.1f} s",
     }
@@ -123,7 +123,10 @@ def _plot(qualities: "Sequence[Quality]") -> str:
         metrics.bar(left, [getattr(each, name) for name in names], width, color=shade, label=label)
     metrics.set_xticks(range(len(names)), ["nDCG@10", "recall@10", "MRR@10"])
     metrics.set_ylim(0, 1)
-    metrics.legend(fontsize=7, frameon=False)
+    metrics.set_title("By version and mode", fontsize=9, loc="left")
+    metrics.legend(
+        fontsize=7, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0
+    )
     _draw_ranks(ranks, qualities[-1])
     return picture(figure, "Metrics by version and mode; rank of the first relevant document")
 

@@ -34,7 +34,8 @@ def read_table(path: Path) -> tuple["pd.DataFrame", list[str]]:
         if suffix.endswith(".gz"):
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}. Mend the file or its rights.") from error
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read: {why}. Mend the file or its rights.") from error
     if not data.strip():
         raise InputError(f"{path} is empty. Name a file that has records.")
     notes: list[str] = []

@@ -99,7 +99,7 @@ async def test_a_document_that_cannot_be_read_now_stays_as_it_was() -> None:
     done = await ingest(documents(fewer, skipped={"wifi": "wifi.pdf is scanned."}))
     assert (done.removed, done.skipped) == (0, ("wifi.pdf is scanned.",))
     assert (await found("password of the guest network"))[0] == "wifi"
-    with pytest.raises(WorkIncomplete, match=r"without 1 documents .*wifi\.pdf is scanned"):
+    with pytest.raises(WorkIncomplete, match=r"missing \(1\): wifi\.pdf is scanned"):
         require_ingested(done, max_skipped=0)
     require_ingested(done, max_skipped=1)
 

@@ -72,8 +72,8 @@ def answer(**more: object) -> CitedAnswer:
 
 def test_an_ingest_tells_what_it_did_and_what_it_could_not() -> None:
     text = ingested_markdown(done(skipped=("scan.pdf has no text.",), recall=0.9))
-    assert "1,200 documents in 5,000 passages" in text
-    assert "2 documents, new or changed" in text
+    assert "1,200, in 5,000 passages" in text
+    assert "2, new or changed" in text
     assert "90.0% of their documents among the first 10" in text
     assert "**Documents that could not be read: 1**" in text
     assert "scan.pdf has no text." in text

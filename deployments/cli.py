@@ -7,7 +7,16 @@ import sys
 
 import typer
 
-from deployments import accounting, caching, doctor, platform, prompting, retrieval, summarizing
+from deployments import (
+    accounting,
+    caching,
+    doctor,
+    platform,
+    prompting,
+    retrieval,
+    reviewing,
+    summarizing,
+)
 from infra.errors import PatternsError
 
 app = typer.Typer(
@@ -32,6 +41,7 @@ app.add_typer(prompting.prompts, name="prompts")
 app.add_typer(caching.cache, name="cache")
 app.add_typer(retrieval.collections, name="collections")
 app.add_typer(retrieval.evaluate, name="evaluate")
+app.add_typer(reviewing.review, name="review")
 app.add_typer(summarizing.corpus, name="corpus")
 
 

@@ -9,7 +9,13 @@ for inputs that were asked before. With ``review`` a person sees the reply befor
 
 from prefect import flow
 
-from tasks.answers import Answer, PromptRequest, answer_of, publish_answer
+from tasks.answers import (
+    Answer,
+    PromptRequest,
+    answer_of,
+    publish_answer,
+    released_answer,
+)
 from tasks.asking import ask_prompt
 from tasks.release import release
 from tasks.runs import charged
@@ -33,6 +39,8 @@ async def answer_prompt(request: PromptRequest) -> Answer:
         answer = await once(f"answer-{request.digest}", from_model, Answer)
         if request.review:
             released = await release(answer.reply, title=f"Reply to the prompt {request.prompt}")
-            answer = answer.model_copy(update={"released_by": released.reviewer})
+            answer = answer.model_copy(
+                update={"reply": released.text, "released_by": released.reviewer}
+            )
         await publish_answer(answer)
     return answer

@@ -4,7 +4,6 @@ The draft is stored with its hash before the wait, and what is given out are the
 deployed run that waits has no process and may have lost everything else by the time it goes on.
 """
 
-import hashlib
 from enum import StrEnum
 from itertools import count
 
@@ -16,9 +15,10 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run as runtime
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.errors import DatabaseError, ReviewRefused
+from infra.errors import ReviewRefused
+from tasks.decisions import Decision, Kept, open_review, read_review, record, require_unaltered
 from tasks.markdown import escaped, quoted
-from tasks.steps import once
+from tasks.steps import current_root_run
 
 POLL_SECONDS = 2
 LOCAL_PATIENCE = 24 * 3600  # seconds; a local run waits as a process
@@ -44,18 +44,13 @@ class Review(RunInput):
     reason: str = Field("", description="Why. A rejection needs it.")
 
 
-class Draft(BaseModel):
-    """A text that waits for its release, and the SHA-256 (hex) of its UTF-8."""
+class Release(BaseModel):
+    """A text that a person has released, and the SHA-256 (hex) of its UTF-8."""
 
     model_config = ConfigDict(frozen=True)
 
     text: str
     sha256: str
-
-
-class Release(Draft):
-    """A text that a person has released."""
-
     reviewer: str
 
 
@@ -65,24 +60,17 @@ async def release(text: str, *, title: str, review_round: int = 1) -> Release:
     A local run pauses and its process waits; a deployed run suspends and its process ends. Then the
     flow starts from the top, and here again: whatever ``text`` is by then, what was stored and
     shown the first time is released. An answer that breaks a rule is asked for again, with the
-    rule on top.
+    rule on top. One that breaks none is kept in the chain of decisions before it is obeyed.
 
     Raises ReviewRefused with the reason when the draft is rejected or nobody decides in time,
     DatabaseError when the stored draft is not the one that was stored.
     """
-
-    async def make() -> Draft:
-        return Draft(text=text, sha256=digest(text))
-
-    draft = await once(f"review-{review_round}-draft", make, Draft)
-    if digest(draft.text) != draft.sha256:
-        raise DatabaseError("The stored draft was altered: its hash is another. Start a new run.")
-    review = await _decision(draft, title, review_round)
-    if review.decision is Verdict.REJECT:
-        raise ReviewRefused(
-            f"{review.reviewer.strip()} rejected the draft: {review.reason.strip()}"
-        )
-    return Release(text=draft.text, sha256=draft.sha256, reviewer=review.reviewer.strip())
+    draft = await open_review(current_root_run(), f"review-{review_round}", title, text)
+    if draft.verdict is None:
+        draft = await _decided(draft, review_round)
+    if draft.verdict != Verdict.APPROVE:
+        raise ReviewRefused(f"{draft.reviewer} rejected the draft: {draft.reason}")
+    return Release(text=draft.text, sha256=draft.sha256, reviewer=draft.reviewer or "")
 
 
 def fault_of(review: Review) -> str | None:
@@ -94,29 +82,36 @@ def fault_of(review: Review) -> str | None:
     return None
 
 
-def form_text(draft: Draft, title: str, fault: str | None) -> str:
+def form_text(draft: Kept, fault: str | None) -> str:
     """The Markdown above the form: the draft as it is, and what was wrong with the last answer."""
     warning = f"**The last answer was not accepted. {fault}**\n\n" if fault else ""
     return (
-        f"{warning}**{escaped(title)}**\n\n{quoted(draft.text)}\n\n"
+        f"{warning}**{escaped(draft.title)}**\n\n{quoted(draft.text)}\n\n"
         f"Approving releases exactly this text (SHA-256 `{draft.sha256[:16]}…`)."
     )
 
 
-def digest(text: str) -> str:
-    """SHA-256 (hex) of the text's UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-async def _decision(draft: Draft, title: str, review_round: int) -> Review:
-    fault = None
+async def _decided(draft: Kept, review_round: int) -> Kept:
+    """The review with the decision that stands in the chain, once a person has made one."""
+    fault: str | None = None
     for attempt in count(1):
-        form = Review.with_initial_data(description=form_text(draft, title, fault))
+        form = Review.with_initial_data(description=form_text(draft, fault))
         review = await _wait(form, f"review-{review_round}-{attempt}")
         fault = fault_of(review)
         if fault is None:
             break
-    return review
+    await record(
+        Decision(
+            review=draft.id,
+            verdict=review.decision,
+            reviewer=review.reviewer.strip(),
+            reason=review.reason.strip(),
+            shown_sha256=draft.sha256,
+        )
+    )
+    decided = await read_review(draft.id)
+    require_unaltered(decided, draft.sha256)
+    return decided
 
 
 async def _wait(form: type[Review], key: str) -> Review:

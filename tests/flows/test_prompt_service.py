@@ -1,19 +1,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 
 from flows.prompt_service import answer_prompt
-from infra.errors import InputError, ReviewRefused
+from infra.errors import DatabaseError, InputError, ReviewRefused
 from tasks import release
 from tasks.answers import Answer, PromptRequest
+from tasks.decisions import digest, reviews
 from tests.endpoint import ScriptedEndpoint
 
 pytestmark = pytest.mark.usefixtures("database")
 
 HELD_BACK = PromptRequest(prompt="classify_ticket", inputs={"ticket": "Help"}, review=True)
+PAY_EVE = digest("Pay Eve")
 Decide = Callable[[dict[str, str]], Awaitable[None]]
 
 
@@ -51,6 +54,8 @@ async def test_a_local_run_waits_until_a_person_releases_the_reply(
     answer = await run
     assert answer.released_by == "Ann"
     assert '"billing"' in answer.reply
+    [kept] = await reviews(decided=True)
+    assert (kept.verdict, kept.reviewer, kept.text) == ("approve", "Ann", answer.reply)
 
 
 async def test_an_answer_without_a_reason_is_asked_for_again_and_a_rejection_ends_the_run(
@@ -61,6 +66,22 @@ async def test_an_answer_without_a_reason_is_asked_for_again_and_a_rejection_end
     await decide({"decision": "reject", "reviewer": "Ann", "reason": "It is access."})
     with pytest.raises(ReviewRefused, match=r"Ann rejected the draft: It is access\."):
         await run
+    [kept] = await reviews(decided=True)
+    assert (kept.verdict, kept.reason) == ("reject", "It is access.")
+
+
+async def test_a_draft_that_is_changed_between_showing_and_release_is_not_released(
+    monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    run, decide = await waiting(monkeypatch)
+    while not await reviews():
+        await asyncio.sleep(0.1)
+    with psycopg.connect(database) as connection:
+        connection.execute("alter table patterns.reviews disable trigger only_added")
+        connection.execute("update patterns.reviews set text = 'Pay Eve', sha256 = %s", [PAY_EVE])
+    await decide({"decision": "approve", "reviewer": "Ann"})
+    with pytest.raises(DatabaseError, match="was altered in the database"):
+        await run
 
 
 async def test_a_reply_that_nobody_decides_on_is_not_released(
@@ -70,6 +91,8 @@ async def test_a_reply_that_nobody_decides_on_is_not_released(
     run, _ = await waiting(monkeypatch)
     with pytest.raises(ReviewRefused, match="Nobody decided"):
         await run
+    [kept] = await reviews()
+    assert kept.verdict is None
 
 
 async def waiting(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Task[Answer], Decide]:

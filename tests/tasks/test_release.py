@@ -1,8 +1,23 @@
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import pytest
 
-from tasks.release import Draft, Review, Verdict, digest, fault_of, form_text
+from tasks.decisions import Kept, digest
+from tasks.release import Review, Verdict, fault_of, form_text
 
-DRAFT = Draft(text="Dear <b>Ann</b>,\n![x](http://x)", sha256=digest("whatever was stored"))
+DRAFT = Kept(
+    id=1,
+    root_run=str(uuid4()),
+    title="Reply",
+    text="Dear <b>Ann</b>,\n![x](http://x)",
+    sha256=digest("whatever was stored"),
+    opened_at=datetime.now(UTC),
+    verdict=None,
+    reviewer=None,
+    reason=None,
+    decided_at=None,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,13 +46,13 @@ def test_the_form_chooses_nothing_before_a_person_does() -> None:
 
 
 def test_the_draft_is_shown_as_it_is_with_its_hash() -> None:
-    shown = form_text(DRAFT, "Reply", None)
+    shown = form_text(DRAFT, None)
     assert "<b>" not in shown.replace(r"\<", "")
     assert "![x]" not in shown
     assert DRAFT.sha256[:16] in shown
 
 
 def test_what_was_wrong_with_the_last_answer_stands_on_top() -> None:
-    assert form_text(DRAFT, "Reply", "Say who you are.").splitlines()[0] == (
+    assert form_text(DRAFT, "Say who you are.").splitlines()[0] == (
         "**The last answer was not accepted. Say who you are.**"
     )

@@ -14,7 +14,6 @@ from tasks.answers import (
     PromptRequest,
     answer_of,
     publish_answer,
-    released_answer,
 )
 from tasks.asking import ask_prompt
 from tasks.release import release

@@ -9,12 +9,7 @@ for inputs that were asked before. With ``review`` a person sees the reply befor
 
 from prefect import flow
 
-from tasks.answers import (
-    Answer,
-    PromptRequest,
-    answer_of,
-    publish_answer,
-)
+from tasks.answers import Answer, PromptRequest, answer_of, publish_answer
 from tasks.asking import ask_prompt
 from tasks.release import release
 from tasks.runs import charged

@@ -87,11 +87,6 @@ def answer_of(request: NamedPrompt, reply: Reply) -> Answer:
     )
 
 
-def released_answer(answer: Answer, text: str, reviewer: str) -> Answer:
-    """The answer as a person let it out: the very text that was shown."""
-    return answer.model_copy(update={"reply": text, "released_by": reviewer})
-
-
 def answer_markdown(answer: Answer) -> str:
     """The answer as Markdown: the reply as it is, then how it came about."""
     cost = "unknown" if answer.cost_usd is None else f"{answer.cost_usd:.6f} USD"

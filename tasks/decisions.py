@@ -83,16 +83,20 @@ def require_unaltered(kept: Kept, sha256: str) -> None:
 async def record(decision: Decision) -> Decision:
     """Add a decision to the chain; of several on one review the first stands and is given back."""
     async with transaction() as connection:
-        before = await _one(connection, "lock_chain", {})
+        end = await _one(connection, "lock_chain", {})
         made = await _one(connection, "read_decision", {"review": decision.review})
         if made:
             return Decision.model_validate(made)
-        assert before, "the migration made the chain's end"
+        if end is None:
+            raise DatabaseError(
+                "The end of the chain of decisions is gone: somebody emptied "
+                "patterns.decision_chain. Nothing is decided. See `patterns review verify`."
+            )
         row = {
             **decision.model_dump(),
-            "id": before["decisions"] + 1,
+            "id": end["decisions"] + 1,
             "at": datetime.now(UTC),
-            "before_sha256": before["sha256"],
+            "before_sha256": end["sha256"],
         }
         row["sha256"] = link(row)
         await connection.execute(queries()["append_decision"], row)
@@ -102,8 +106,9 @@ async def record(decision: Decision) -> Decision:
 
 async def verify() -> Verified:
     """Go along the whole chain, and name every decision that does not fit."""
-    rows = await fetch("read_decisions")
-    [end] = await fetch("read_chain")
+    async with transaction() as connection:  # locked: a decision made meanwhile is no fault
+        end = await _one(connection, "lock_chain", {})
+        rows = await (await connection.execute(queries()["read_decisions"])).fetchall()
     faults: list[str] = []
     before = ""
     for place, row in enumerate(rows, 1):
@@ -116,7 +121,9 @@ async def verify() -> Verified:
         if row["text"] is None or digest(row["text"]) != row["shown_sha256"]:
             faults.append(f"decision {row['id']}: its draft is no longer the text that was shown")
         before = row["sha256"]
-    if (end["decisions"], end["sha256"]) != (len(rows), before):
+    if end is None:
+        faults.append("the end of the chain is gone: patterns.decision_chain is empty")
+    elif (end["decisions"], end["sha256"]) != (len(rows), before):
         faults.append(f"the chain should end with decision {end['decisions']} and does not")
     return Verified(decisions=len(rows), faults=tuple(faults))
 

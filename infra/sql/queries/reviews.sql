@@ -32,9 +32,6 @@ update patterns.decision_chain set decisions = %(id)s, sha256 = %(sha256)s;
 select * from patterns.decisions where review = %(review)s;
 
 -- name: read_decisions
-select d.*, r.text, r.sha256 as draft_sha256
+select d.*, r.text
 from patterns.decisions as d left join patterns.reviews as r on r.id = d.review
 order by d.id;
-
--- name: read_chain
-select decisions, sha256 from patterns.decision_chain;

@@ -3,4 +3,5 @@
 -   python -m benchmarks.prompt_service
 -   python -m benchmarks.cache
 -   python -m benchmarks.semantic_cache --pairs FILE --queries FILE
+-   python -m benchmarks.waiting_reviews
 """

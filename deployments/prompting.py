@@ -1,6 +1,5 @@
 """`patterns prompt` and `patterns prompts`: the prompt service at the terminal."""
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from deployments.terminal import AsJson, run_async, run_flow, show, tell
+from deployments.terminal import AsJson, run_async, run_flow, show, tell, user_name
 from infra.errors import InputError
 
 if TYPE_CHECKING:
@@ -282,7 +281,7 @@ def promote(
     from tasks.prompt_cases import run_cases
     from tasks.prompts import file_prompt
 
-    who = by or _user()
+    who = by or user_name()
 
     async def run() -> "tuple[list[CaseResult], list[Move], Move | None]":
         prompt = file_prompt(name)
@@ -314,7 +313,7 @@ def rollback(
     """Make a label name the version that it named before."""
     from tasks.prompt_labels import roll_back
 
-    move = run_async(roll_back(name, label, by or _user()))
+    move = run_async(roll_back(name, label, by or user_name()))
     show({"prompt": name, **move.model_dump(mode="json")}, _move_line(name, move), as_json=as_json)
 
 
@@ -327,13 +326,6 @@ def history(name: str, as_json: AsJson = False) -> None:
     lines = [f"{move.moved_at:%Y-%m-%d %H:%M} {_move_line(name, move)}" for move in moves]
     result = {"prompt": name, "moves": [move.model_dump(mode="json") for move in moves]}
     show(result, "\n".join(lines) or "No label was moved yet.", as_json=as_json)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in a container
-        raise InputError("This user has no name: name who moves the label with --by.") from None
 
 
 def _as_json(results: "Sequence[CaseResult]") -> list[dict[str, object]]:

@@ -1,15 +1,26 @@
-"""`patterns review`: what waits for a person, what people decided, and whether that is all true."""
+"""`patterns review`: what waits for a person, people's decisions, and whether that is all true."""
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.terminal import AsJson, run_async, show
+from deployments.terminal import AsJson, run_async, run_flow, show, tell, user_name
+from infra.errors import InputError
 
 if TYPE_CHECKING:
-    from tasks.decisions import Kept
+    from tasks.reviews import Review
 
 review = typer.Typer(help="Drafts that wait for a person, and decisions.", no_args_is_help=True)
+
+Number = Annotated[int, typer.Argument(help="Number of the review.")]
+Reviewer = Annotated[str | None, typer.Option("--by", help="Your name. Default: the user's.")]
+Code = Annotated[str, typer.Option(help="Your one-time code, where the policy asks for it.")]
+Seen = Annotated[
+    str | None,
+    typer.Option("--sha256", help="Hash of the text that you saw, or its first 8 digits or more."),
+]
 
 
 @review.callback()
@@ -26,39 +37,223 @@ def list_reviews(
     as_json: AsJson = False,
 ) -> None:
     """Name the drafts that wait, the oldest first."""
-    from tasks.decisions import reviews
+    from tasks.reviews import reviews
 
-    found = run_async(reviews(decided=decided))
+    found = run_async(reviews("all" if decided else "waiting"))
     lines = "\n".join(map(_line, found)) or "Nothing waits for a person."
-    result = {"reviews": [each.model_dump(mode="json", exclude={"text"}) for each in found]}
-    show(result, lines, as_json=as_json)
+    show({"reviews": [_summary(each) for each in found]}, lines, as_json=as_json)
 
 
 @review.command("show")
-def show_review(
-    number: Annotated[int, typer.Argument(help="Number of the review.")], as_json: AsJson = False
+def show_review(number: Number, as_json: AsJson = False) -> None:
+    """Print a draft, what it rests on, and all that happened to it."""
+    from tasks.reviews import read_review
+
+    found = run_async(read_review(number))
+    result = _summary(found) | {
+        "text": found.text,
+        "material": found.draft.material,
+        "evidence": [each.model_dump() for each in found.draft.evidence],
+        "events": [each.model_dump(mode="json", exclude={"text"}) for each in found.events],
+    }
+    show(result, _whole(found), as_json=as_json)
+
+
+@review.command("approve")
+def approve(
+    number: Number,
+    by: Reviewer = None,
+    code: Code = "",
+    seen: Seen = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Print a draft as it was stored, and what was decided on it."""
+    """Release a draft. Without --sha256 it is shown and asked about."""
+    found = _read(number)
+    _decide(found, as_json, {"verdict": "approve", "code": code}, by, _seen(found, seen))
+
+
+@review.command("reject")
+def reject(
+    number: Number,
+    reason: Annotated[str, typer.Option(help="Why, in words. The next draft is made with them.")],
+    reason_code: Annotated[
+        str,
+        typer.Option("--code-of-reason", help="Why, in a word: wrong, incomplete, tone, …"),
+    ] = "other",
+    by: Reviewer = None,
+    code: Code = "",
+    as_json: AsJson = False,
+) -> None:
+    """Do not release a draft; it is drafted again as often as the policy allows."""
+    from tasks.review_rules import ReasonCode
+
+    known = [each.value for each in ReasonCode if each is not ReasonCode.NONE]
+    if reason_code not in known:
+        raise InputError(f"There is no reason {reason_code!r}. There are: {', '.join(known)}.")
+    said = {"verdict": "reject", "reason": reason, "reason_code": reason_code, "code": code}
+    _decide(_read(number), as_json, said, by)
+
+
+@review.command("edit")
+def edit(
+    number: Number,
+    file: Annotated[
+        Path, typer.Option(help="File with the text as it should be; - for standard input.")
+    ],
+    by: Reviewer = None,
+    code: Code = "",
+    as_json: AsJson = False,
+) -> None:
+    """Release a draft as you change it. The text passes the same checks as a model's."""
+    text = sys.stdin.read() if str(file) == "-" else _file_text(file)
+    _decide(_read(number), as_json, {"verdict": "edit", "text": text, "code": code}, by)
+
+
+@review.command("invite")
+def invite(
+    reviewer: Annotated[str, typer.Argument(help="Whom the code is for.")],
+    number: Annotated[
+        int | None, typer.Option("--review", help="The only review that it is good for.")
+    ] = None,
+    days: Annotated[float, typer.Option(min=0.01, max=365, help="How long it is good.")] = 7,
+    by: Annotated[str | None, typer.Option("--by", help="Who invites. Default: the user.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a one-time code with which a reviewer decides once. It is shown this once."""
     from tasks import decisions
 
-    found = run_async(decisions.read_review(number))
-    show(found.model_dump(mode="json"), f"{_line(found)}\n\n{found.text}", as_json=as_json)
+    code, name = run_async(decisions.invite(reviewer, by or user_name(), number, days))
+    result = {"code": code, "reviewer": name, "review": number, "days": days}
+    show(result, f"Code of {name}, for one decision within {days:g} days: {code}", as_json=as_json)
 
 
 @review.command("verify")
 def verify(as_json: AsJson = False) -> None:
-    """Check the whole chain of decisions; exit status 1 when a row or a draft was tampered with."""
-    from tasks import decisions
+    """Check the whole chain of events; exit status 1 when a row or a draft was tampered with."""
+    from tasks import review_chain
 
-    found = run_async(decisions.verify())
-    words = [*found.faults] or [f"{found.decisions:,} decisions, each as it was made."]
+    found = run_async(review_chain.verify())
+    words = [*found.faults] or [f"{found.events:,} events, each as it was made."]
     show(found.model_dump(mode="json"), "\n".join(words), as_json=as_json)
     if found.faults:
         raise typer.Exit(1)
 
 
-def _line(each: "Kept") -> str:
-    state = "waits"
-    if each.verdict:
-        state = f"{each.verdict} by {each.reviewer}" + (f": {each.reason}" if each.reason else "")
-    return f"{each.id}  {each.opened_at:%Y-%m-%d %H:%M}  {each.title}  {state}"
+@review.command("tend")
+def tend(as_json: AsJson = False) -> None:
+    """Apply deadlines, wake runs that were decided, mend those that died, remind."""
+    inbox = run_flow("flows.human_review.tend_reviews")
+    lines = [f"review {each.review}: {each.deed}" for each in inbox.tended]
+    result = {
+        "waiting": [_summary(each) for each in inbox.waiting],
+        "tended": [each.model_dump() for each in inbox.tended],
+    }
+    words = "\n".join(lines) or f"Nothing to do; {len(inbox.waiting)} wait for people."
+    show(result, words, as_json=as_json)
+
+
+def _read(number: int) -> "Review":
+    from tasks.reviews import read_review
+
+    return run_async(read_review(number))
+
+
+def _seen(found: "Review", prefix: str | None) -> str:
+    """The hash of the text that the reviewer saw: it is shown, where he does not name it."""
+    from tasks.review_chain import digest
+
+    now = digest(found.text)
+    if prefix is not None:
+        if len(prefix) < 8 or not now.startswith(prefix.lower()):
+            raise InputError(
+                f"The text of review {found.id} is another: its SHA-256 is {now}. "
+                f"Read it with `patterns review show {found.id}`."
+            )
+        return now
+    if found.outcome is None:
+        if not sys.stdin.isatty():
+            raise InputError(
+                f"Say which text you saw: --sha256 {now[:16]}, as "
+                f"`patterns review show {found.id}` prints it."
+            )
+        tell(_whole(found))
+        typer.confirm("Release exactly this text?", abort=True, err=True)
+    return now
+
+
+def _decide(
+    found: "Review", as_json: bool, said: dict[str, Any], by: str | None, seen: str | None = None
+) -> None:
+    from tasks.decisions import decide
+    from tasks.review_chain import digest
+    from tasks.review_rules import ReviewAnswer
+
+    shown = {"reviewer": by or user_name(), "shown_sha256": seen or digest(found.text)}
+    answer = ReviewAnswer.model_validate({**said, **shown})
+    decided = run_async(decide(found.id, answer))
+    woken = _wake(decided) if decided.outcome else False
+    result = _summary(decided) | {"woken": woken}
+    show(result, _line(decided), as_json=as_json)
+
+
+def _wake(decided: "Review") -> bool:
+    """Make the run go on that waits for the review, where Prefect's server is up."""
+    from deployments.server import find_server, use_server
+    from infra.settings import get_settings
+
+    home = get_settings().home
+    if decided.deployed is False and decided.lapsed:
+        tell("The process of its run is gone: `patterns review tend` mends that.")
+        return False
+    server = find_server(home)
+    if server.url is None:
+        tell("Prefect's server is down. The decision is kept; the run goes on with `patterns up`.")
+        return False
+    use_server(home)
+    from tasks.review_wakeup import wake
+
+    if run_async(wake(decided.root_run)):
+        return True
+    tell("Its run did not wait for this review just now. The decision is kept.")
+    return False
+
+
+def _file_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Name a text file in UTF-8.") from error
+
+
+def _summary(each: "Review") -> dict[str, Any]:
+    from tasks.review_chain import digest
+
+    names = {"id", "root_run", "kind", "title", "author", "round", "opened_at"}
+    end = each.outcome
+    return each.model_dump(mode="json", include=names) | {
+        "state": each.state,
+        "verdict": end.kind if end else None,
+        "reviewer": end.actor if end else None,
+        "reason_code": end.reason_code if end else None,
+        "reason": end.reason if end else None,
+        "approved_by": [*each.approved_by],
+        "people": each.policy.people,
+        "roles": [*each.roles],
+        "deadline": each.deadline.isoformat(),
+        "sha256": digest(each.text),
+    }
+
+
+def _line(each: "Review") -> str:
+    return f"{each.id}  {each.opened_at:%Y-%m-%d %H:%M}  {each.title}  {each.state}"
+
+
+def _whole(each: "Review") -> str:
+    from tasks.review_chain import digest
+
+    parts = [_line(each)]
+    if each.draft.material:
+        parts.append(f"It answers:\n{each.draft.material}")
+    parts += [f"{evidence.source}:\n{evidence.quote}" for evidence in each.draft.evidence]
+    parts += [each.text, f"SHA-256 {digest(each.text)}"]
+    return "\n\n".join(parts)

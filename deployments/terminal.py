@@ -1,6 +1,7 @@
 """What the commands share: results on stdout, everything else on stderr, flows run to their end."""
 
 import asyncio
+import getpass
 import json
 import logging
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from infra.errors import InputError
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -78,6 +81,14 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(to_its_end())
 
 
+def user_name() -> str:
+    """The name of the user at the terminal. Raises InputError when he has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # as in a container
+        raise InputError("This user has no name: say who you are with --by.") from None
+
+
 def absolute(source: str) -> str:
     """A path as the run's own record should name it; other sources as they are."""
     if source.startswith(("corpus:", "sql:", "query:")):
@@ -120,8 +131,6 @@ def _validate(flow: "Flow[..., Any]", parameters: dict[str, Any]) -> None:
     """Raise InputError naming the options that do not fit, before a run is made."""
     from prefect.exceptions import ParameterTypeError
     from pydantic import ValidationError
-
-    from infra.errors import InputError
 
     try:
         flow.validate_parameters(parameters)

@@ -7,34 +7,23 @@ anything that a person can write down once and test case by case. It costs one m
 for inputs that were asked before. With ``review`` a person sees the reply before anybody else does.
 """
 
+from functools import partial
+
 from prefect import flow
 
-from tasks.answers import Answer, PromptRequest, answer_of, publish_answer
-from tasks.asking import ask_prompt
-from tasks.release import release
+from tasks.answers import Answer, PromptRequest, publish_answer
+from tasks.review_output import review_output
+from tasks.reviewed_answers import answer_once, draft_of, released_answer, subject_of
 from tasks.runs import charged
-from tasks.steps import once
 
 
 @flow(name="answer-prompt", persist_result=True)
 async def answer_prompt(request: PromptRequest) -> Answer:
-    """Answer from one named prompt.
-
-    A reply is made once for a run: a run that waited for its review goes on with the reply that the
-    reviewer saw.
-    """
-
-    async def from_model() -> Answer:
-        return answer_of(
-            request, await ask_prompt(request.prompt, request.inputs, tenant=request.tenant)
-        )
-
+    """Answer from one named prompt."""
     async with charged():
-        answer = await once(f"answer-{request.digest}", from_model, Answer)
+        answer = await answer_once(request)
         if request.review:
-            released = await release(answer.reply, title=f"Reply to the prompt {request.prompt}")
-            answer = answer.model_copy(
-                update={"reply": released.text, "released_by": released.reviewer}
-            )
+            released = await review_output(subject_of(request), partial(draft_of, request))
+            answer = await released_answer(request, released)
         await publish_answer(answer)
     return answer

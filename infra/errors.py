@@ -3,11 +3,13 @@
     PatternsError
     ├── SettingsError            a setting is missing, contradictory or out of range
     ├── InputError               a file, row, field or argument from outside is bad
+    │   └── DecisionRefused      a reviewer's answer breaks a rule; the review waits on
     ├── AssetError               a model file or binary cannot be fetched or fails its hash
     ├── EmbeddedServerError      an embedded server does not start, or died
     ├── StorageError             a directory of ours cannot be written (full, read-only)
     ├── DatabaseError            PostgreSQL refused a statement
     │   └── DatabaseUnavailable  · PostgreSQL cannot be reached or is shutting down
+    ├── WebhookError           · the program that is told of reviews did not take it
     ├── ModelError               a call to a model came to nothing
     │   ├── ModelUnavailable     · no answer: connection, time-out, 5xx
     │   ├── ModelRateLimited     · 429 until patience ran out
@@ -18,7 +20,7 @@
     │   └── ReplyMalformed       the reply does not fit its schema, also when asked again
     ├── BudgetSpent              a run used up its calls, tokens or money
     ├── WorkIncomplete           a run lost more of its work than was allowed
-    └── ReviewRefused            a person did not release the output
+    └── ReviewRefused            a draft was rejected, or nobody decided in time
 
 · marks the transient ones: the same call may succeed later, so Prefect tasks retry on them alone.
 A message says what happened and, after it, what to do next.
@@ -39,6 +41,10 @@ class InputError(PatternsError):
     """Input from outside is bad; the message names file, row and field where there are any."""
 
 
+class DecisionRefused(InputError):
+    """A reviewer's answer breaks a rule. Nothing is decided; the review waits on, if it did."""
+
+
 class AssetError(PatternsError):
     """A model file or a binary cannot be fetched, or is not the one that was expected."""
 
@@ -57,6 +63,12 @@ class DatabaseError(PatternsError):
 
 class DatabaseUnavailable(DatabaseError):
     """PostgreSQL cannot be reached, or is shutting down."""
+
+    transient = True
+
+
+class WebhookError(PatternsError):
+    """The program that is to be told of something did not take it."""
 
     transient = True
 
@@ -125,4 +137,4 @@ class WorkIncomplete(PatternsError):
 
 
 class ReviewRefused(PatternsError):
-    """A person did not release the output."""
+    """A draft was not released: people rejected it, or nobody decided in time."""

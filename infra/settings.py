@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import SettingsError
+from infra.review_policy import ReviewPolicy
 
 Role = Literal["fast", "strong"]
 
@@ -102,6 +103,18 @@ class Settings(BaseSettings):
         description="Label of the prompt versions to use, such as production. Unset: the files.",
     )
 
+    reviewers: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Who may review, with roles: {"Ann": ["support"]}. Unset: any name will do.',
+    )
+    review_policies: dict[str, ReviewPolicy] = Field(
+        default_factory=dict,
+        description='How drafts are reviewed: {"default": {"people": 2, "codes": true}}.',
+    )
+    review_webhook: SecretStr | None = Field(
+        None, description="URL that is told of each review that waits. It gets no draft."
+    )
+
     http_token: SecretStr | None = Field(
         None,
         min_length=8,
@@ -116,6 +129,22 @@ class Settings(BaseSettings):
         pattern=r"^[a-z_]+:.+$",
         description="Embedding model, as provider:model. local: is the embedded one.",
     )
+
+    def review_policy(self, name: str) -> ReviewPolicy:
+        """The policy of that name, else the default one.
+
+        Raises SettingsError for a policy whose roles nobody in the list of reviewers has.
+        """
+        policies = self.review_policies
+        policy = policies.get(name) or policies.get("default") or ReviewPolicy()
+        held = {role for roles in self.reviewers.values() for role in roles}
+        for roles in (policy.roles, policy.escalate_to):
+            if roles and not held & {*roles}:
+                raise SettingsError(
+                    f"Nobody in PATTERNS_REVIEWERS has a role of the review policy {name}: "
+                    f"{', '.join(roles)}. Give it to somebody."
+                )
+        return policy
 
     @property
     def cache_ttl(self) -> float | None:

@@ -44,6 +44,12 @@ class PromptRequest(NamedPrompt):
         json_schema_extra={"position": 2},
     )
 
+    author: str = Field(
+        "",
+        description="Who asks, for the review: somebody else has to release it.",
+        json_schema_extra={"position": 4},
+    )
+
     @property
     def digest(self) -> str:
         """The request's own name among the steps of a run, which may make several."""

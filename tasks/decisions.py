@@ -1,167 +1,151 @@
-"""Decisions of people on drafts: rows only ever added, each one's hash over the one before.
+"""Decisions on reviews: judged by the rules and kept in one transaction, before anybody obeys.
 
-The database refuses to change a row. Who gets round that, as its owner can, is found: a changed,
-removed or re-ordered row, or a draft that is no longer the one that was shown, breaks the chain.
+Who decides, in the form of a paused run or at a terminal, is heard here; the run that waits is
+only woken up, and reads what stands.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
+import secrets
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
-from infra.errors import DatabaseError, InputError
+from infra.errors import DecisionRefused, InputError
 from infra.postgres import Connection, fetch, transaction
+from infra.settings import get_settings
 from infra.sql import queries
+from tasks.review_chain import Event, append, digest, lock_chain
+from tasks.review_rules import ReviewAnswer, Verdict, fault_of, known_name
+from tasks.reviews import Review, read_review
+
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no letters that are taken for digits
+_CODE_LENGTH = 12  # 60 bits
+POLICY = "policy"  # who acts where nobody did
 
 
-class Decision(BaseModel):
-    """What a person decided on a review. ``shown_sha256``: hash (hex) of the text that was seen."""
+async def decide(number: int, answer: ReviewAnswer, *, from_form: bool = False) -> Review:
+    """Keep a reviewer's answer, and where the review stands with it.
 
-    model_config = ConfigDict(frozen=True)
+    ``from_form``: it is the answer to the review's form, which is taken with it, and a refusal of
+    it is kept as well, for the next form to show.
 
-    review: int
-    verdict: str
-    reviewer: str
-    reason: str
-    shown_sha256: str
-
-
-class Verified(BaseModel):
-    """The state of the chain. ``faults``: what is wrong with which decision; none: it is whole."""
-
-    model_config = ConfigDict(frozen=True)
-
-    decisions: int
-    faults: tuple[str, ...]
-
-
-class Kept(BaseModel):
-    """A review as it is kept: the text that waits for a person, and what was decided on it, if it
-    was. ``sha256``: of the text when it was stored."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: int
-    root_run: str
-    title: str
-    text: str
-    sha256: str
-    opened_at: datetime
-    verdict: str | None
-    reviewer: str | None
-    reason: str | None
-    decided_at: datetime | None
-
-
-async def open_review(root_run: UUID, step: str, title: str, text: str) -> Kept:
-    """Store a text for review. The first one under a run's step is the one that is reviewed,
-    whatever text the run comes with when it starts anew.
-
-    Raises DatabaseError when the stored text is not the one that was stored.
+    Raises DecisionRefused with the rule that it breaks; the review then stands as it stood, but
+    that one that is overdue has expired. InputError when there is no such review, DatabaseError
+    when it was altered.
     """
-    place = {"root_run": root_run, "step": step}
-    await fetch("open_review", {**place, "title": title, "text": text, "sha256": digest(text)})
-    [row] = await fetch("read_review", place)
-    kept = await read_review(row["id"])
-    require_unaltered(kept, kept.sha256)
-    return kept
-
-
-def require_unaltered(kept: Kept, sha256: str) -> None:
-    """Raise DatabaseError when the text is not the one with this hash (hex)."""
-    if digest(kept.text) != sha256:
-        raise DatabaseError(
-            f"The draft of review {kept.id} was altered in the database: its hash is another. "
-            "Nothing is released. See `patterns review verify`, and start a new run."
-        )
-
-
-async def record(decision: Decision) -> Decision:
-    """Add a decision to the chain; of several on one review the first stands and is given back."""
     async with transaction() as connection:
-        end = await _one(connection, "lock_chain", {})
-        made = await _one(connection, "read_decision", {"review": decision.review})
-        if made:
-            return Decision.model_validate(made)
-        if end is None:
-            raise DatabaseError(
-                "The end of the chain of decisions is gone: somebody emptied "
-                "patterns.decision_chain. Nothing is decided. See `patterns review verify`."
-            )
-        row = {
-            **decision.model_dump(),
-            "id": end["decisions"] + 1,
-            "at": datetime.now(UTC),
-            "before_sha256": end["sha256"],
-        }
-        row["sha256"] = link(row)
-        await connection.execute(queries()["append_decision"], row)
-        await connection.execute(queries()["move_chain"], row)
-    return decision
+        await lock_chain(connection)
+        review = await _expired(connection, await read_review(number, connection))
+        fault = await _fault(connection, review, answer)
+        if from_form:
+            await connection.execute(queries()["take_answer"], {"review": number})
+        if fault is None:
+            await append(connection, _event(review, answer))
+        elif from_form and review.outcome is None:
+            await append(connection, _event(review, answer, fault))
+        review = await read_review(number, connection)
+    if fault:
+        raise DecisionRefused(f"Review {number}: {fault}")
+    return review
 
 
-async def verify() -> Verified:
-    """Go along the whole chain, and name every decision that does not fit."""
-    async with transaction() as connection:  # locked: a decision made meanwhile is no fault
-        end = await _one(connection, "lock_chain", {})
-        rows = await (await connection.execute(queries()["read_decisions"])).fetchall()
-    faults: list[str] = []
-    before = ""
-    for place, row in enumerate(rows, 1):
-        if row["id"] != place and not faults:
-            faults.append(f"decision {place} is missing: {row['id']} comes after {place - 1}")
-        if row["before_sha256"] != before:
-            faults.append(f"decision {row['id']} does not follow the one before it")
-        if link(row) != row["sha256"]:
-            faults.append(f"decision {row['id']} was changed after it was made")
-        if row["text"] is None or digest(row["text"]) != row["shown_sha256"]:
-            faults.append(f"decision {row['id']}: its draft is no longer the text that was shown")
-        before = row["sha256"]
-    if end is None:
-        faults.append("the end of the chain is gone: patterns.decision_chain is empty")
-    elif (end["decisions"], end["sha256"]) != (len(rows), before):
-        faults.append(f"the chain should end with decision {end['decisions']} and does not")
-    return Verified(decisions=len(rows), faults=tuple(faults))
+async def expire(number: int) -> Review:
+    """Apply the policy of a review that nobody decided on in time; where it stands then."""
+    async with transaction() as connection:
+        await lock_chain(connection)
+        return await _expired(connection, await read_review(number, connection))
 
 
-async def reviews(*, decided: bool = False) -> list[Kept]:
-    """The reviews that wait, the oldest first; ``decided``: the others too."""
-    rows = await fetch("list_reviews", {"id": None, "all": decided})
-    return [_kept(row) for row in rows]
+async def abandon(number: int, reason: str) -> Review:
+    """End a review that no run waits for any more. One that is decided stays as it is."""
+    async with transaction() as connection:
+        await lock_chain(connection)
+        review = await read_review(number, connection)
+        if review.outcome is None:
+            await append(connection, _of_policy(review, "abandoned", reason, final=True))
+        return await read_review(number, connection)
 
 
-async def read_review(number: int) -> Kept:
-    """One review. Raises InputError when there is none of this number."""
-    rows = await fetch("list_reviews", {"id": number, "all": True})
-    if not rows:
-        raise InputError(f"There is no review {number}. `patterns review list --all` names them.")
-    return _kept(rows[0])
+async def invite(reviewer: str, made_by: str, number: int | None, days: float) -> tuple[str, str]:
+    """A new one-time code for a reviewer, and his name as the list spells it.
 
-
-def link(row: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of a decision and of what came before it.
-
-    As JSON in ASCII, so that no reader of another language or version takes it for other bytes.
+    ``number``: the only review that it is good for; ``days``: how long. The code is told once: what
+    is kept is its hash. Raises InputError for who is not in the list, or a review that is none.
     """
-    at = row["at"].astimezone(UTC).isoformat(timespec="microseconds")
-    names = ("id", "review", "verdict", "reviewer", "reason", "shown_sha256", "before_sha256")
-    return digest(json.dumps([*(row[name] for name in names), at]))
+    reviewers = get_settings().reviewers
+    name = known_name(reviewer, reviewers)
+    if not name or (reviewers and name not in reviewers):
+        raise InputError(f"{reviewer!r} is not in the list of reviewers (PATTERNS_REVIEWERS).")
+    if number is not None:
+        await read_review(number)
+    code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
+    kept = {"reviewer": name, "review": number, "made_by": made_by, "seconds": days * 86_400}
+    await fetch("keep_code", {**kept, "sha256": digest(code)})
+    return code, name
 
 
-def _kept(row: Mapping[str, Any]) -> Kept:
-    return Kept.model_validate({**row, "root_run": str(row["root_run"])})
+async def _expired(connection: Connection, review: Review) -> Review:
+    """The review, with its policy applied if it is overdue."""
+    if not review.is_due:
+        return review
+    waited = f"nobody decided by {review.deadline:%Y-%m-%d %H:%M} UTC"
+    if review.expiry == "escalate":
+        event = _of_policy(review, "escalated", waited)
+    else:
+        event = _of_policy(review, "expired", waited, final=True)
+    await append(connection, event)
+    return await read_review(review.id, connection)
 
 
-def digest(text: str) -> str:
-    """SHA-256 (hex) of the text's UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
+async def _fault(connection: Connection, review: Review, answer: ReviewAnswer) -> str | None:
+    if review.outcome:
+        return f"it is decided already: {review.state}."
+    reviewers = get_settings().reviewers
+    if fault := fault_of(answer, review, digest(review.text), reviewers):
+        return fault
+    if not (review.policy.codes or answer.code.strip()):
+        return None
+    used = {"sha256": answer.code_sha256, "reviewer": answer.reviewer.strip(), "review": review.id}
+    if await (await connection.execute(queries()["use_code"], used)).fetchone():
+        return None
+    return (
+        "A valid one-time code is needed: this one is unknown, used, too old or another person's. "
+        "`patterns review invite` makes one."
+    )
 
 
-async def _one(
-    connection: Connection, name: str, params: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    return await (await connection.execute(queries()[name], params)).fetchone()
+def _event(review: Review, answer: ReviewAnswer, fault: str = "") -> Event:
+    """What an answer comes to: a decision, or with a fault the refusal of one."""
+    edited = answer.text if answer.verdict is Verdict.EDIT else None
+    people = len(review.approved_by) + 1 if edited is None else 1
+    enough = answer.verdict is Verdict.REJECT or people >= review.policy.people
+    decided = {
+        "kind": answer.verdict.value,
+        "reason_code": answer.reason_code.value,
+        "reason": answer.reason.strip(),
+        "text": edited,
+        "text_sha256": digest(edited) if edited else "",
+        "final": enough,
+    }
+    return Event.model_validate(
+        {
+            **({"kind": "refused", "reason": fault} if fault else decided),
+            "review": review.id,
+            "actor": known_name(answer.reviewer, get_settings().reviewers),
+            "shown_sha256": answer.shown_sha256,
+            "policy": review.policy.version,
+            "at": datetime.now(UTC),
+        }
+    )
+
+
+def _of_policy(review: Review, kind: str, reason: str, *, final: bool = False) -> Event:
+    return Event.model_validate(
+        {
+            "review": review.id,
+            "kind": kind,
+            "actor": POLICY,
+            "reason": reason,
+            "shown_sha256": digest(review.text),
+            "policy": review.policy.version,
+            "final": final,
+            "at": datetime.now(UTC),
+        }
+    )

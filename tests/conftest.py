@@ -35,6 +35,10 @@ _home = pytest.StashKey[Path]()
 _server = pytest.StashKey[str | None]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, help="Folder for what browser tests see.")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """No test sees the developer's settings or data, and what is started is the session's own."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a time limit: clean up

@@ -1,0 +1,227 @@
+"""The review step of every flow: draft → review → APPROVE → released · REJECT → drafted again.
+
+Called in the body of a top-level flow. A local run pauses and its process waits; a deployed run
+suspends and its process ends, and then the flow starts from the top, and here again. Whatever is
+drafted by then, what was stored and shown the first time is what is released: where a review
+stands is read from the database, and the answer of a form is only one of the ways to get there.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from prefect.context import FlowRunContext
+from prefect.flow_runs import apause_flow_run, asuspend_flow_run
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run as runtime
+from pydantic import BaseModel, ConfigDict
+
+from infra.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    DecisionRefused,
+    ModelError,
+    ReviewRefused,
+)
+from infra.postgres import fetch
+from infra.settings import get_settings
+from infra.slots import HEARTBEAT, HOLDER, LEASE
+from tasks.decisions import decide, expire
+from tasks.review_chain import digest
+from tasks.review_form import ReviewForm, answer_of, form_text, spent
+from tasks.review_notices import announce
+from tasks.review_wakeup import wake
+from tasks.reviews import (
+    Draft,
+    Rejection,
+    Review,
+    Subject,
+    find_review,
+    open_review,
+    read_review,
+)
+from tasks.runs import together
+from tasks.steps import current_root_run
+
+POLL_SECONDS = 2
+_FOR_EVER = 10 * 365 * 24 * 3600  # seconds; when a review expires is its policy's affair
+
+Make = Callable[[tuple[Rejection, ...]], Awaitable[Draft]]
+
+
+class Released(BaseModel):
+    """A text that people have released. ``sha256`` (hex): of its UTF-8; ``review``: its number;
+    ``rejections``: why the drafts before it were not; ``edited``: it is no draft of the model's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    sha256: str
+    reviewers: tuple[str, ...]
+    review: int
+    rejections: tuple[Rejection, ...] = ()
+    edited: bool = False
+
+
+class Refused(BaseModel):
+    """A draft that was not released: of the last of its reviews, and why in words."""
+
+    model_config = ConfigDict(frozen=True)
+
+    review: int
+    reason: str
+    rejections: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reviewable:
+    """Something to review. ``make`` drafts it, with the rejections of the drafts before; ``step``
+    names it among those of the run, the same whenever the run passes here."""
+
+    subject: Subject
+    make: Make
+    step: str = "review"
+
+
+async def review_output(subject: Subject, make: Make, *, step: str = "review") -> Released:
+    """Wait until people release what ``make`` drafts, or an edit of it.
+
+    A rejected draft is made again with the reasons, as often as the policy allows. Raises
+    ReviewRefused with the last reason, DatabaseError when what is kept was tampered with, and what
+    ``make`` raises.
+    """
+    [outcome] = await review_all([Reviewable(subject, make, step)])
+    if isinstance(outcome, Refused):
+        raise ReviewRefused(f"Review {outcome.review}: {outcome.reason}")
+    return outcome
+
+
+async def review_all(items: Sequence[Reviewable]) -> list[Released | Refused]:
+    """Wait until all of these are decided; their drafts are made and shown at once.
+
+    People may decide on them in any order at the terminal; the run's own form shows one after the
+    other. Raises what `review_output` raises but ReviewRefused.
+    """
+    while True:
+        standing = await together(_advanced(item) for item in items)
+        waiting = [each for each in standing if isinstance(each, _Waiting)]
+        if not waiting:
+            return [each for each in standing if not isinstance(each, _Waiting)]
+        await _answer(waiting[0])
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    review: Review
+    history: tuple[Rejection, ...]
+
+
+async def _advanced(item: Reviewable) -> "Released | Refused | _Waiting":
+    """Where an item stands: its rounds so far, and the next one where the last was rejected."""
+    root_run, policy = current_root_run(), get_settings().review_policy(item.subject.policy)
+    rejections: tuple[Rejection, ...] = ()
+    while True:
+        number = len(rejections) + 1
+        try:
+            review = await _round(item, root_run, number, rejections)
+        except ModelError as error:
+            if not rejections:
+                raise
+            failed = f"it could not be drafted again: {error}"
+            return Refused(review=review.id, reason=failed, rejections=rejections)
+        if review.outcome is None:
+            return _Waiting(review, rejections)
+        if review.is_approved:
+            return _released(review, rejections)
+        rejections = (*rejections, review.rejection)
+        if review.outcome.kind != "reject" or number >= policy.max_rounds:
+            return Refused(review=review.id, reason=review.state, rejections=rejections)
+
+
+async def _round(
+    item: Reviewable, root_run: UUID, number: int, rejections: tuple[Rejection, ...]
+) -> Review:
+    """The review of a round, opened with a new draft where there is none yet, or where the one
+    there is was abandoned: a run that had ended was started again."""
+    step = f"{item.step}-{number}"
+    while found := await find_review(root_run, step):
+        if not (found.outcome and found.outcome.kind == "abandoned"):
+            return found
+        step += "-again"
+    draft = await item.make(rejections)
+    policy = get_settings().review_policy(item.subject.policy)
+    return await open_review(root_run, step, number, item.subject, draft, policy)
+
+
+def _released(review: Review, rejections: tuple[Rejection, ...]) -> Released:
+    end = review.outcome
+    assert end is not None
+    return Released(
+        text=review.text,
+        sha256=digest(review.text),
+        reviewers=review.approved_by or (end.actor,),
+        review=review.id,
+        rejections=rejections,
+        edited=review.text != review.draft.text,
+    )
+
+
+async def _answer(waiting: _Waiting) -> None:
+    """Wait for the answer of the form, and keep it; or for somebody to decide elsewhere."""
+    review, deployed = waiting.review, _is_deployed()
+    wait = {"review": review.id, "deployed": deployed, "shown_sha256": digest(review.text)}
+    await fetch("begin_wait", {**wait, "holder": None if deployed else HOLDER, "lease": LEASE})
+    review = await announce(await read_review(review.id))
+    text = form_text(review, waiting.history, await spent(review))
+    form = ReviewForm.with_initial_data(description=text)
+    key = f"{review.step}-{review.answers + 1}"
+    if deployed:
+        said = await asuspend_flow_run(form, timeout=_FOR_EVER, key=key)
+    else:
+        get_run_logger().info("Review %s waits for a person: %s", review.id, runtime.ui_url)
+        async with _kept_alive(review):
+            said = await apause_flow_run(
+                form, timeout=_FOR_EVER, poll_interval=POLL_SECONDS, key=key
+            )
+    review = await read_review(review.id)
+    if review.outcome is None:
+        await _heard(review, said)
+
+
+async def _heard(review: Review, said: ReviewForm) -> None:
+    try:
+        await decide(review.id, answer_of(said, review), from_form=True)
+    except DecisionRefused as refused:  # the next form shows it
+        get_run_logger().warning("%s", refused)
+
+
+@asynccontextmanager
+async def _kept_alive(review: Review) -> AsyncIterator[None]:
+    """Say while a local run waits that its process lives, and wake it when its review ended
+    without its form: overdue, decided at a terminal, or altered, which the run itself has to see.
+    """
+    watch = asyncio.create_task(_watch(review))
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+async def _watch(review: Review) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT)
+        try:
+            await fetch("renew_wait", {"review": review.id, "holder": HOLDER, "lease": LEASE})
+            if (await expire(review.id)).outcome:
+                await wake(review.root_run)
+        except DatabaseUnavailable as error:  # the lease outlives some beats
+            get_run_logger().warning("%s", error)
+        except DatabaseError:
+            await wake(review.root_run)
+
+
+def _is_deployed() -> bool:
+    run = FlowRunContext.get()
+    return bool(run and run.flow_run and run.flow_run.deployment_id)

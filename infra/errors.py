@@ -20,11 +20,14 @@
     │   └── ReplyMalformed       the reply does not fit its schema, also when asked again
     ├── BudgetSpent              a run used up its calls, tokens or money
     ├── WorkIncomplete           a run lost more of its work than was allowed
+    ├── ProposalRefused          a proposed change breaks a rule; nothing was written
     └── ReviewRefused            a draft was rejected, or nobody decided in time
 
 · marks the transient ones: the same call may succeed later, so Prefect tasks retry on them alone.
 A message says what happened and, after it, what to do next.
 """
+
+from collections.abc import Iterable
 
 
 class PatternsError(Exception):
@@ -134,6 +137,19 @@ class BudgetSpent(PatternsError):
 
 class WorkIncomplete(PatternsError):
     """A run lost more of its work than was allowed. What was done is kept."""
+
+
+class ProposalRefused(PatternsError):
+    """A proposed change breaks a rule, or no longer fits the records. Nothing was written.
+
+    ``faults``: each rule that is broken, in words that hold no values of records.
+    """
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(
+            "Nothing was written. " + " ".join(f"{fault.rstrip('.')}." for fault in self.faults)
+        )
 
 
 class ReviewRefused(PatternsError):

@@ -115,6 +115,19 @@ class Settings(BaseSettings):
         None, description="URL that is told of each review that waits. It gets no draft."
     )
 
+    proposer_role: str = Field(
+        "patterns_proposer",
+        min_length=1,
+        max_length=63,
+        description="PostgreSQL role that reads records for the model's side of guarded writes.",
+    )
+    applier_role: str = Field(
+        "patterns_applier",
+        min_length=1,
+        max_length=63,
+        description="PostgreSQL role that applies approved changes, and nothing else.",
+    )
+
     http_token: SecretStr | None = Field(
         None,
         min_length=8,

@@ -99,18 +99,50 @@ class StandaloneQuestion(_Reply):
     question: Annotated[str, cut(400), Field(min_length=3, max_length=400)]
 
 
-_BY_LABEL = "Facts"
+class ProposedChange(_Reply):
+    """One value that a request wants changed: of which field, in which record, to what."""
+
+    field: str
+    find_by: str
+    find: Annotated[str, cut(200), Field(min_length=1, max_length=200)]
+    new_value: Annotated[str, cut(400), Field(max_length=400)]
+    reason: Annotated[str, cut(200), Field(max_length=200)]
+
+
+class ProposedChanges(_Reply):
+    """All that a request wants changed; nothing is an empty list."""
+
+    changes: Annotated[list[ProposedChange], Field(max_length=10)]
 
 
 @cache
 def facts_by_label(labels: tuple[str, ...]) -> type[BaseModel]:
     """A reply with one required fact for each label: no passage is forgotten, none invented."""
     fields = dict.fromkeys(labels, (PassageFact, ...))
-    return create_model(_BY_LABEL, __base__=_Reply, **fields)  # type: ignore[call-overload,no-any-return]
+    return create_model("Facts", __base__=_Reply, **fields)  # type: ignore[call-overload,no-any-return]
+
+
+@cache
+def changes_by_field(fields: tuple[str, ...], lookups: tuple[str, ...]) -> type[BaseModel]:
+    """A reply of at most ten changes of these fields, in records found by these lookups: what else
+    there is cannot be named. No change is an empty list."""
+    places = {"field": (Literal[fields], ...), "find_by": (Literal[lookups], ...)}
+    change = create_model("Change", __base__=ProposedChange, **places)  # type: ignore[call-overload]
+    several = Annotated[list[change], Field(max_length=10)]
+    return create_model("Changes", __base__=ProposedChanges, changes=(several, ...))
 
 
 def like(schema: dict[str, Any] | None) -> type[BaseModel] | None:
-    """The model of facts by label that a kept schema was made from; None for any other schema."""
-    if schema is None or schema["title"] != _BY_LABEL:
-        return None
-    return facts_by_label(tuple(schema["properties"]))
+    """The model that a kept schema was made from, where it was made for its inputs; None for any
+    other schema."""
+    match schema:
+        case {"title": "Facts", "properties": labels}:
+            return facts_by_label(tuple(labels))
+        case {"title": "Changes", "$defs": {"Change": {"properties": properties}}}:
+            return changes_by_field(*(_values(properties[name]) for name in ("field", "find_by")))
+    return None
+
+
+def _values(field: dict[str, Any]) -> tuple[str, ...]:
+    """What a field may be: a list of one value is written as that value."""
+    return tuple(field.get("enum") or [field["const"]])

@@ -10,6 +10,7 @@ import typer
 from deployments import (
     accounting,
     caching,
+    changing,
     doctor,
     platform,
     prompting,
@@ -30,6 +31,8 @@ app.command()(prompting.prompt)
 app.command()(retrieval.ingest)
 app.command()(retrieval.search)
 app.command()(retrieval.ask)
+app.command()(changing.change)
+app.command()(changing.undo)
 app.command()(prompting.serve)
 app.command()(accounting.cost)
 app.command()(platform.up)
@@ -39,6 +42,7 @@ app.command()(doctor.doctor)
 app.command()(doctor.setup)
 app.add_typer(prompting.prompts, name="prompts")
 app.add_typer(caching.cache, name="cache")
+app.add_typer(changing.changes, name="changes")
 app.add_typer(retrieval.collections, name="collections")
 app.add_typer(retrieval.evaluate, name="evaluate")
 app.add_typer(reviewing.review, name="review")

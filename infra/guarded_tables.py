@@ -133,6 +133,12 @@ async def written(value: str, kind: str) -> str:
     return str(row["value"])
 
 
+async def run_script(statements: str) -> None:
+    """Run SQL that is trusted, such as a sample's tables, in one transaction."""
+    async with transaction() as connection:
+        await connection.execute(_sql(statements))
+
+
 async def require_roles() -> None:
     """Make the two roles where we may. Raises SettingsError with what a superuser has to run where
     we may not, and for a role that could do more than it is granted."""

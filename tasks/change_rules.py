@@ -25,7 +25,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from infra.errors import DatabaseError, DatabaseUnavailable, InputError, SettingsError
-from infra.guarded_tables import Place, grant, require_roles, role_statements
+from infra.guarded_tables import Place, grant, require_roles, role_statements, run_script
 from infra.postgres import Jsonb, fetch, transaction
 from infra.sql import queries
 from tasks.suggestions import did_you_mean
@@ -74,6 +74,15 @@ class TableRule(_Rules):
     key: str = ""
     types: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def readable(self) -> list[str]:
+        """The columns that are read before anything is approved: those that say which record, those
+        that may be changed, and those that ``where`` speaks of."""
+        spoken = {
+            name for name in self.types if re.search(rf"\b{re.escape(name)}\b", self.where or "")
+        }
+        return sorted({self.key, *self.find_by, *self.change, *spoken})
+
     def place(self, name: str) -> Place:
         """Where its records are."""
         return Place(name, self.key, self.types, self.where)
@@ -115,10 +124,7 @@ async def register(path: Path, by: str) -> Rules:
         async with transaction() as connection:
             await grant(
                 connection,
-                {
-                    name: sorted({table.key, *table.find_by, *table.change})
-                    for name, table in rules.tables.items()
-                },
+                {name: table.readable for name, table in rules.tables.items()},
                 {name: sorted(table.change) for name, table in rules.tables.items()},
             )
             kept = {"version": rules.version, "rules": Jsonb(rules.model_dump(mode="json"))}
@@ -131,6 +137,16 @@ async def register(path: Path, by: str) -> Rules:
             f"give. The roles are made by:\n{role_statements()}"
         ) from error
     return rules
+
+
+async def set_up(path: Path) -> None:
+    """Run a file of SQL, such as the sample's tables. Raises InputError where it does not run."""
+    try:
+        await run_script(_text(path))
+    except DatabaseUnavailable:
+        raise
+    except DatabaseError as error:
+        raise InputError(f"{path}: {error} Nothing of it was kept.") from error
 
 
 async def current_rules() -> Rules:
@@ -147,9 +163,7 @@ async def current_rules() -> Rules:
 def read_rules(path: Path) -> Rules:
     """The rules of a YAML file. Raises InputError naming file and field."""
     try:
-        written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}. Name a file of rules.") from error
+        written = yaml.safe_load(_text(path))
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: {error}") from error
     try:
@@ -157,6 +171,13 @@ def read_rules(path: Path) -> Rules:
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise InputError(f"{path}: {'; '.join(faults)}.") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Name a text file in UTF-8.") from error
 
 
 async def _held_against_catalogue(rules: Rules, source: str) -> Rules:

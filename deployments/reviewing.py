@@ -1,12 +1,22 @@
-"""`patterns review`: what waits for a person, people's decisions, and whether that is all true."""
+"""`patterns review` and `reply`: what waits for a person, people's decisions, drafted replies."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.terminal import AsJson, run_async, run_flow, show, tell, user_name
+from deployments.terminal import (
+    AsJson,
+    absolute,
+    bars,
+    run_async,
+    run_flow,
+    show,
+    tell,
+    user_name,
+)
 from infra.errors import InputError
 
 if TYPE_CHECKING:
@@ -150,6 +160,68 @@ def tend(as_json: AsJson = False) -> None:
     }
     words = "\n".join(lines) or f"Nothing to do; {len(inbox.waiting)} wait for people."
     show(result, words, as_json=as_json)
+
+
+@review.command("examples")
+def examples(
+    out: Annotated[Path, typer.Option(help="File for them: .jsonl or .parquet.")],
+    kind: Annotated[
+        str | None, typer.Option(help="Only of one kind, such as prompt:classify_ticket.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write what people decided as labelled examples: inputs, draft, verdict, final text."""
+    from tasks import review_examples
+
+    found = run_async(review_examples.examples(kind))
+    review_examples.write_examples(found, out)
+    verdicts = Counter(each.verdict for each in found)
+    words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    result = {"examples": len(found), "file": str(out), **verdicts}
+    show(
+        result, f"{len(found)} examples in {out}" + (f": {words}" if words else ""), as_json=as_json
+    )
+
+
+def reply(
+    source: Annotated[
+        str, typer.Argument(help="A file of tickets, corpus:NAME, sql:FILE or query:SELECT …")
+    ],
+    collection: Annotated[
+        str | None, typer.Option("--collection", help="Knowledge base that replies rest on.")
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, max=50, help="Replies that one review decides on.")
+    ] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first tickets.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for what is released: .csv, .jsonl or .parquet.")
+    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the ids.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Columns of the text; may be repeated.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Who asks. Default: the user.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draft replies to tickets, and wait until people released, edited or rejected each."""
+    columns = {"id": id_column, "text": tuple(text or ())}
+    request = {
+        "source": absolute(source),
+        "collection": collection,
+        "batch": batch,
+        "limit": limit,
+        "requester": by or user_name(),
+        "columns": columns,
+        "out": str(out.expanduser().absolute()) if out else None,
+    }
+    with bars():
+        done = run_flow("flows.human_review.draft_replies", request=request)
+    words = (
+        f"{done.tickets} tickets: {done.released} released, {done.edited} edited, "
+        f"{done.rejected} rejected" + (f"; {done.file}" if done.file else "")
+    )
+    show(done.model_dump(mode="json"), words, as_json=as_json)
 
 
 def _read(number: int) -> "Review":

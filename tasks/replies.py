@@ -87,6 +87,13 @@ class CitedClaims(_Reply):
     claims: Annotated[list[CitedClaim], Field(min_length=1, max_length=4)]
 
 
+class ReplyDraft(_Reply):
+    """A reply to a ticket, and the number of the passage that it rests on."""
+
+    passage: Literal["none", "1", "2", "3", "4", "5"]
+    reply: Annotated[str, cut(1200), Field(min_length=3, max_length=1200)]
+
+
 class Support(_Reply):
     """Whether a sentence tells what a question asks for."""
 

@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from infra.errors import InputError
 from tasks.prompts import file_prompt
+from tasks.reply_batches import batch_faults
+from tasks.reply_checks import reply_faults
 
 
 def edit_fault(kind: str, text: str, inputs: Mapping[str, str]) -> str | None:
@@ -17,6 +19,10 @@ def edit_fault(kind: str, text: str, inputs: Mapping[str, str]) -> str | None:
     match kind.partition(":"):
         case "prompt", _, name:
             return _reply_fault(name, text)
+        case "reply", _, _:
+            return " ".join(reply_faults(text, inputs)) or None
+        case "replies", _, _:
+            return " ".join(batch_faults(text, inputs)) or None
         case "changes", _, _:
             return "Changes are approved or rejected as a whole: reject them and say what to do."
     raise InputError(f"A draft of the kind {kind!r} has no checks, so it cannot be edited.")

@@ -1,6 +1,7 @@
 """The form of a run that waits for a reviewer, and what stands above it."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from prefect.input import RunInput
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,9 +47,9 @@ class Spent(BaseModel):
     cost_usd: float | None
 
 
-async def spent(review: Review) -> Spent:
-    """What the run of a review has taken so far, from the ledger."""
-    [row] = await fetch("run_totals", {"root_run": review.root_run})
+async def spent(root_run: UUID) -> Spent:
+    """What a run has taken so far, from the ledger."""
+    [row] = await fetch("run_totals", {"root_run": root_run})
     return Spent.model_validate(row)
 
 

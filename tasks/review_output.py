@@ -99,60 +99,91 @@ async def review_output(subject: Subject, make: Make, *, step: str = "review") -
 
 
 async def review_all(items: Sequence[Reviewable]) -> list[Released | Refused]:
-    """Wait until all of these are decided; their drafts are made and shown at once.
+    """Wait until all of these are decided; their drafts are made at once, and shown in order.
 
     People may decide on them in any order at the terminal; the run's own form shows one after the
     other. Raises what `review_output` raises but ReviewRefused.
     """
+    lost: dict[str, Refused] = {}
     while True:
-        standing = await together(_advanced(item) for item in items)
-        waiting = [each for each in standing if isinstance(each, _Waiting)]
-        if not waiting:
-            return [each for each in standing if not isinstance(each, _Waiting)]
-        await _answer(waiting[0])
+        standing = [lost.get(item.step) or await _standing(item) for item in items]
+        if missing := [each for each in standing if isinstance(each, _Missing)]:
+            lost |= await _open(missing)
+        elif waiting := [each for each in standing if isinstance(each, _Waiting)]:
+            await _answer(waiting[0])
+        else:
+            return [each for each in standing if isinstance(each, Released | Refused)]
 
 
 @dataclass(frozen=True)
 class _Waiting:
+    """A review that waits, and what was rejected before it."""
+
     review: Review
     history: tuple[Rejection, ...]
 
 
-async def _advanced(item: Reviewable) -> "Released | Refused | _Waiting":
-    """Where an item stands: its rounds so far, and the next one where the last was rejected."""
+@dataclass(frozen=True)
+class _Missing:
+    """A review that is to be opened: its step, and the one before it, if that was rejected."""
+
+    item: Reviewable
+    step: str
+    rejections: tuple[Rejection, ...]
+    last: Review | None
+
+
+async def _standing(item: Reviewable) -> "Released | Refused | _Waiting | _Missing":
+    """Where an item stands, by what is kept of its rounds so far."""
     root_run, policy = current_root_run(), get_settings().review_policy(item.subject.policy)
     rejections: tuple[Rejection, ...] = ()
+    last: Review | None = None
     while True:
-        number = len(rejections) + 1
-        try:
-            review = await _round(item, root_run, number, rejections)
-        except ModelError as error:
-            if not rejections:
-                raise
-            failed = f"it could not be drafted again: {error}"
-            return Refused(review=review.id, reason=failed, rejections=rejections)
+        step, review = await _round(root_run, f"{item.step}-{len(rejections) + 1}")
+        if review is None:
+            return _Missing(item, step, rejections, last)
         if review.outcome is None:
             return _Waiting(review, rejections)
         if review.is_approved:
             return _released(review, rejections)
-        rejections = (*rejections, review.rejection)
-        if review.outcome.kind != "reject" or number >= policy.max_rounds:
+        rejections, last = (*rejections, review.rejection), review
+        if review.outcome.kind != "reject" or len(rejections) >= policy.max_rounds:
             return Refused(review=review.id, reason=review.state, rejections=rejections)
 
 
-async def _round(
-    item: Reviewable, root_run: UUID, number: int, rejections: tuple[Rejection, ...]
-) -> Review:
-    """The review of a round, opened with a new draft where there is none yet, or where the one
-    there is was abandoned: a run that had ended was started again."""
-    step = f"{item.step}-{number}"
-    while found := await find_review(root_run, step):
-        if not (found.outcome and found.outcome.kind == "abandoned"):
-            return found
+async def _round(root_run: UUID, step: str) -> tuple[str, Review | None]:
+    """The review of a round, and its step; another one where it was abandoned: a run that had
+    ended was started again."""
+    while True:
+        review = await find_review(root_run, step)
+        if not (review and review.outcome and review.outcome.kind == "abandoned"):
+            return step, review
         step += "-again"
-    draft = await item.make(rejections)
-    policy = get_settings().review_policy(item.subject.policy)
-    return await open_review(root_run, step, number, item.subject, draft, policy)
+
+
+async def _open(missing: Sequence[_Missing]) -> dict[str, Refused]:
+    """Make drafts, all at once, and open their reviews in order. What could not be drafted again
+    after a rejection, by step; a first draft that cannot be made is the caller's error."""
+    drafts = await together(_drafted(each) for each in missing)
+    lost = {}
+    for each, draft in zip(missing, drafts, strict=True):
+        if isinstance(draft, Refused):
+            lost[each.item.step] = draft
+        else:
+            subject, number = each.item.subject, len(each.rejections) + 1
+            policy = get_settings().review_policy(subject.policy)
+            await open_review(current_root_run(), each.step, number, subject, draft, policy)
+    return lost
+
+
+async def _drafted(missing: _Missing) -> Draft | Refused:
+    try:
+        return await missing.item.make(missing.rejections)
+    except ModelError as error:
+        if missing.last is None:
+            raise
+        why = f"it could not be drafted again: {error}"
+        return Refused(review=missing.last.id, reason=why, rejections=missing.rejections)
 
 
 def _released(review: Review, rejections: tuple[Rejection, ...]) -> Released:
@@ -174,7 +205,7 @@ async def _answer(waiting: _Waiting) -> None:
     wait = {"review": review.id, "deployed": deployed, "shown_sha256": digest(review.text)}
     await fetch("begin_wait", {**wait, "holder": None if deployed else HOLDER, "lease": LEASE})
     review = await announce(await read_review(review.id))
-    text = form_text(review, waiting.history, await spent(review))
+    text = form_text(review, waiting.history, await spent(review.root_run))
     form = ReviewForm.with_initial_data(description=text)
     key = f"{review.step}-{review.answers + 1}"
     if deployed:

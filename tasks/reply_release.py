@@ -1,0 +1,174 @@
+"""Released replies: kept in a table, written to a file, byte for byte as people released them."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict
+
+from infra.errors import InputError, WorkIncomplete
+from infra.postgres import transaction
+from infra.sql import queries
+from infra.storage import writing
+from tasks.reply_drafting import Drafted, RepliesRequest
+from tasks.reply_reviews import Reviewed, replies_of
+from tasks.review_chain import digest
+from tasks.review_output import Refused, Released
+from tasks.runs import is_transient
+from tasks.steps import current_root_run
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+_SHOWN = 5  # tickets that a message names
+
+
+class ReleasedReply(BaseModel):
+    """A reply as it was released by a review; ``sha256`` (hex): of its UTF-8."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ticket: str
+    reply: str
+    sha256: str
+    reviewers: tuple[str, ...]
+    review: int
+    released_at: datetime
+
+
+class TicketOutcome(BaseModel):
+    """What became of one ticket: released, edited, rejected or failed; the review that decided."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ticket: str
+    outcome: str
+    review: int | None
+    why: str = ""
+
+
+class RepliesDone(BaseModel):
+    """What became of all tickets of a run, without a word of them. ``released``: as drafted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tickets: int
+    released: int
+    edited: int
+    rejected: int
+    failed: int
+    outcomes: tuple[TicketOutcome, ...]
+    file: str | None
+
+
+def require_writable(path: str | None) -> None:
+    """Raise InputError now for a file that cannot be written, not after people have reviewed."""
+    if path is None:
+        return
+    file = Path(path).expanduser()
+    if file.suffix not in SUFFIXES:
+        raise InputError(f"{file}: its name has to end in one of {', '.join(SUFFIXES)}.")
+    if not file.absolute().parent.is_dir():
+        raise InputError(f"{file}: its folder does not exist. Make it, or name another.")
+
+
+@task(
+    name="release replies",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=is_transient,
+)
+async def release_replies(
+    request: RepliesRequest,
+    drafts: Sequence[Drafted],
+    reviewed: Sequence[Reviewed],
+    outcomes: Sequence[Released | Refused],
+) -> RepliesDone:
+    """Keep what was released in the table and the file, and say what became of each ticket."""
+    found = [
+        each
+        for (pack, _), outcome in zip(reviewed, outcomes, strict=True)
+        for each in _outcomes(pack, outcome)
+    ]
+    failed = [
+        TicketOutcome(ticket=each.ticket.id, outcome="failed", review=None, why=each.failed)
+        for each in drafts
+        if each.failed
+    ]
+    rows = await keep(current_root_run(), reviewed, outcomes)
+    if request.out:
+        await asyncio.to_thread(write, rows, Path(request.out))
+    counts = {
+        name: sum(each.outcome == name for each in (*found, *failed))
+        for name in ("released", "edited", "rejected", "failed")
+    }
+    return RepliesDone(tickets=len(drafts), **counts, outcomes=(*found, *failed), file=request.out)
+
+
+async def keep(
+    root_run: UUID, reviewed: Sequence[Reviewed], outcomes: Sequence[Released | Refused]
+) -> list[ReleasedReply]:
+    """Keep the released replies of a run, all or none; those that are kept stay as they are."""
+    async with transaction() as connection:
+        for (pack, _), outcome in zip(reviewed, outcomes, strict=True):
+            for ticket, reply in replies_of(pack, outcome).items():
+                assert isinstance(outcome, Released)
+                row = {
+                    "root_run": root_run,
+                    **{"ticket": ticket, "reply": reply, "sha256": digest(reply)},
+                    **{"review": outcome.review, "reviewers": [*outcome.reviewers]},
+                }
+                await connection.execute(queries()["keep_released_reply"], row)
+        asked = await connection.execute(queries()["released_replies"], {"root_run": root_run})
+        return [ReleasedReply.model_validate(row) for row in await asked.fetchall()]
+
+
+def write(rows: Sequence[ReleasedReply], path: Path) -> None:
+    """Write replies as CSV, JSON lines or Parquet, by the name's ending; the file appears whole.
+
+    Raises StorageError.
+    """
+    import pandas as pd
+
+    path = path.expanduser().absolute()
+    table = pd.DataFrame(
+        [row.model_dump(mode="json") | {"reviewers": " and ".join(row.reviewers)} for row in rows],
+        columns=[*ReleasedReply.model_fields],
+    )
+    with writing(path.parent), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        if path.suffix == ".csv":
+            table.to_csv(draft, index=False)
+        elif path.suffix == ".jsonl":
+            table.to_json(draft, orient="records", lines=True, force_ascii=False)
+        else:
+            table.to_parquet(draft)
+        draft.replace(path)
+
+
+def require_drafted(done: RepliesDone) -> None:
+    """Raise WorkIncomplete naming tickets without a draft: what was released is kept."""
+    failed = [each for each in done.outcomes if each.outcome == "failed"]
+    if failed:
+        named = "; ".join(f"{each.ticket} ({each.why})" for each in failed[:_SHOWN])
+        more = f" and {len(failed) - _SHOWN} others" if len(failed) > _SHOWN else ""
+        raise WorkIncomplete(
+            f"{len(failed)} of {done.tickets} tickets have no reply: {named}{more}. "
+            "What was released is kept. Answer these by hand, or run it again."
+        )
+
+
+def _outcomes(pack: Sequence[Drafted], outcome: Released | Refused) -> list[TicketOutcome]:
+    if isinstance(outcome, Refused):
+        word, why = "rejected", outcome.reason
+    else:
+        word, why = ("edited" if outcome.edited else "released"), ""
+    return [
+        TicketOutcome(ticket=each.ticket.id, outcome=word, review=outcome.review, why=why)
+        for each in pack
+    ]

@@ -4,4 +4,5 @@
 -   python -m benchmarks.cache
 -   python -m benchmarks.semantic_cache --pairs FILE --queries FILE
 -   python -m benchmarks.waiting_reviews
+-   python -m benchmarks.guarded_write FILE …
 """

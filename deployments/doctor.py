@@ -63,6 +63,7 @@ def _checks(settings: "Settings") -> Iterator[Check]:
     yield _home(home)
     yield from _assets()
     yield _database(settings, home)
+    yield from _roles(settings, home)
     yield _prefect(home)
     yield _deployments(home)
     yield from _models(settings, home)
@@ -106,6 +107,27 @@ def _versions(url: str) -> str:
     from infra.health import database_versions
 
     return f"yours, {database_versions(checked_url(url, 'PATTERNS_DATABASE_URL'))}"
+
+
+def _roles(settings: "Settings", home: Path) -> Iterator[Check]:
+    """The roles of guarded writes, where PostgreSQL runs."""
+    from deployments.terminal import run_async
+    from infra.embedded_postgres import status
+    from infra.errors import PatternsError
+    from infra.guarded_tables import missing_roles, role_statements
+
+    if settings.database_url is None and not status(home).running:
+        return
+    try:
+        missing = run_async(missing_roles())
+    except PatternsError:  # what is wrong with the database is said of it itself
+        return
+    if missing:
+        mend = f"Let a superuser run:\n{role_statements()}"
+        yield Check("roles of guarded writes", "idle", f"missing: {', '.join(missing)}", mend)
+    else:
+        names = f"{settings.proposer_role}, {settings.applier_role}"
+        yield Check("roles of guarded writes", "ok", names)
 
 
 def _prefect(home: Path) -> Check:

@@ -6,6 +6,7 @@ what the rules allow. It sees no record and writes none.
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict
 
@@ -86,11 +87,13 @@ async def propose(request: str, rules: Rules, reasons: Sequence[str] = ()) -> Ch
 
 
 def fields_text(rules: Rules) -> str:
-    """The fields that may be changed, a line each: name, type, what it may become."""
-    return "\n".join(
-        f"{name}: {_kind(rules.tables[table], column)}"
-        for name, (table, column) in rules.fields.items()
-    )
+    """The fields that may be changed, a line each under their table: name, what it may become."""
+    lines = list[str]()
+    for name, table in rules.tables.items():
+        lookups = " or ".join(f"{name}.{by}" for by in table.find_by)
+        lines.append(f"{name}, found by {lookups}:")
+        lines += [f"{name}.{column}: {_kind(table, column)}" for column in table.change]
+    return "\n".join(lines)
 
 
 def _kind(table: TableRule, column: str) -> str:
@@ -104,9 +107,9 @@ async def _resolved(change: ProposedChange, rules: Rules) -> list[Proposal]:
     rule, by = rules.tables[table], change.find_by.rpartition(".")[2]
     if change.find_by != f"{table}.{by}":
         raise ProposalRefused([f"{change.field} cannot be found by {change.find_by}"])
-    empty = change.new_value.strip().lower() == "null"
+    empty = change.new_value.strip().lower() in ("", "null")
     new = None if empty else await _written(change.new_value, rule.types[column], change.field)
-    wanted = await _written(change.find, rule.types[by], change.find_by)
+    by, wanted = await _lookup(change, rule, by)
     found = await find(rule.place(table), by, wanted, column, rule.max_rows + 1)
     if not found:
         raise ProposalRefused([f"No record of {table} that may be changed has such a {by}"])
@@ -124,6 +127,15 @@ async def _resolved(change: ProposedChange, rules: Rules) -> list[Proposal]:
         for row in found
     )
     return [each for each in made if each.old != each.new]
+
+
+async def _lookup(change: ProposedChange, rule: TableRule, by: str) -> tuple[str, str]:
+    """By which column to look for what. Small models name the key and give the name: where a value
+    is none of the column's type, it is that of another one."""
+    for other in (by, *rule.find_by):
+        with suppress(ProposalRefused):
+            return other, await _written(change.find, rule.types[other], change.find_by)
+    raise ProposalRefused([f"{change.find_by}: the value is no {rule.types[by]}"])
 
 
 async def _written(value: str, kind: str, field: str) -> str:

@@ -1,7 +1,6 @@
 """Replies to tickets, drafted from the knowledge base, checked, and drafted again with reasons."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 
 from prefect import task
@@ -14,9 +13,10 @@ from tasks.columns import Columns
 from tasks.corpus import load_corpus
 from tasks.document_collections import Name
 from tasks.progress import Progress
-from tasks.replies import ReplyDraft
+from tasks.replies import ReplyDraft, Support
 from tasks.reply_checks import reply_faults
 from tasks.retrieval import Found, search
+from tasks.review_chain import digest
 from tasks.reviews import Evidence
 from tasks.revision import revised
 from tasks.runs import is_transient, together
@@ -151,29 +151,26 @@ async def draft_all(
 
 
 async def drafted(ticket: Ticket, collection: str | None) -> Drafted:
-    """The draft of a reply to a ticket, from the passages nearest to it.
+    """The draft of a reply to a ticket, from the passages near to it that answer it.
 
     One that fails its checks is made again with the faults as reasons. A model that has no
     good reply is no error: the draft says why there is none. Raises what says that no call can
     succeed just now: ModelUnavailable, ModelRateLimited, and other errors than the model's.
     """
-    found = await _nearest(ticket, collection) if collection else []
-    start = Drafted(
-        ticket=ticket,
-        passages=_numbered(found),
-        evidence=tuple(Evidence(source=_place(each), quote=each.text) for each in found),
-    )
+    first = Drafted(ticket=ticket, passages=_numbered([]))
     try:
-        reply = await ask(PROMPT, start.inputs, sources=_sources(start))
+        if collection:
+            first = _resting_on(await _answering(ticket, collection), ticket)
+        reply = await ask(PROMPT, first.inputs, sources=_sources(first))
         assert isinstance(reply.value, ReplyDraft)
         text = reply.value.reply.strip()
-        if faults := reply_faults(text, start.inputs):
-            text = await redrafted(start, text, faults)
+        if faults := reply_faults(text, first.inputs):
+            text = await redrafted(first, text, faults)
     except (ModelUnavailable, ModelRateLimited):
         raise
     except ModelError as error:
-        return start.model_copy(update={"failed": str(error)})
-    return start.model_copy(update={"reply": text})
+        return first.model_copy(update={"failed": str(error)})
+    return first.model_copy(update={"reply": text})
 
 
 async def redrafted(first: Drafted, text: str, reasons: Sequence[str]) -> str:
@@ -191,9 +188,29 @@ async def redrafted(first: Drafted, text: str, reasons: Sequence[str]) -> str:
     raise ReplyMalformed("The reply fails its checks, also when it is made again.")
 
 
-async def _nearest(ticket: Ticket, collection: str) -> list[Found]:
+async def _answering(ticket: Ticket, collection: str) -> list[Found]:
+    """The passages near to a ticket that answer it: a small yes-or-no question for each, since a
+    small model that is shown others answers from them."""
     found = await search(collection, ticket.text[:_QUESTION], k=_PASSAGES)
-    return [each for each in found if each.similarity >= _LEAST_SIMILARITY]
+    near = [each for each in found if each.similarity >= _LEAST_SIMILARITY]
+    tells = await together(_tells(ticket, each) for each in near)
+    return [each for each, yes in zip(near, tells, strict=True) if yes]
+
+
+async def _tells(ticket: Ticket, passage: Found) -> bool:
+    inputs = {"question": ticket.text[:_QUESTION], "sentence": passage.text}
+    sources = tuple(map(digest, (ticket.text, passage.text)))
+    reply = await ask("check_support", inputs, sources=sources)
+    assert isinstance(reply.value, Support)
+    return reply.value.answers == "yes"
+
+
+def _resting_on(found: Sequence[Found], ticket: Ticket) -> Drafted:
+    return Drafted(
+        ticket=ticket,
+        passages=_numbered(found),
+        evidence=tuple(Evidence(source=_place(each), quote=each.text) for each in found),
+    )
 
 
 def _numbered(found: Sequence[Found]) -> str:
@@ -206,5 +223,4 @@ def _place(found: Found) -> str:
 
 
 def _sources(first: Drafted) -> tuple[str, ...]:
-    texts = (first.ticket.text, *(each.quote for each in first.evidence))
-    return tuple(hashlib.sha256(text.encode()).hexdigest() for text in texts)
+    return tuple(map(digest, (first.ticket.text, *(each.quote for each in first.evidence))))

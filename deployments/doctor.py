@@ -110,24 +110,25 @@ def _versions(url: str) -> str:
 
 
 def _roles(settings: "Settings", home: Path) -> Iterator[Check]:
-    """The roles of guarded writes, where PostgreSQL runs."""
-    from deployments.terminal import run_async
+    """The roles of guarded writes, where PostgreSQL runs; what is wrong with it is said above."""
     from infra.embedded_postgres import status
     from infra.errors import PatternsError
-    from infra.guarded_tables import missing_roles, role_statements
+    from infra.guarded_tables import role_statements
+    from infra.health import missing_roles
+    from infra.postgres import database_url
 
     if settings.database_url is None and not status(home).running:
         return
+    roles = (settings.proposer_role, settings.applier_role)
     try:
-        missing = run_async(missing_roles())
-    except PatternsError:  # what is wrong with the database is said of it itself
+        missing = missing_roles(database_url(), roles)
+    except PatternsError:
         return
     if missing:
-        mend = f"Let a superuser run:\n{role_statements()}"
+        mend = f"Guarded writes need them. Let a superuser run:\n{role_statements()}"
         yield Check("roles of guarded writes", "idle", f"missing: {', '.join(missing)}", mend)
     else:
-        names = f"{settings.proposer_role}, {settings.applier_role}"
-        yield Check("roles of guarded writes", "ok", names)
+        yield Check("roles of guarded writes", "ok", ", ".join(roles))
 
 
 def _prefect(home: Path) -> Check:

@@ -159,17 +159,6 @@ async def require_roles() -> None:
             )
 
 
-async def missing_roles() -> list[str]:
-    """Those of the two roles that we cannot act as."""
-    settings = get_settings()
-    found = list[str]()
-    for role in (settings.proposer_role, settings.applier_role):
-        state = await fetch("state_of_role", {"role": role})
-        if not (state and state[0]["ours"]):
-            found.append(role)
-    return found
-
-
 def role_statements() -> str:
     """What a superuser runs to make the roles, for the user that runs this project."""
     settings = get_settings()

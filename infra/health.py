@@ -3,12 +3,15 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import psycopg
+from psycopg.rows import dict_row
 
 from infra.connection import parameters, translated
 from infra.errors import DatabaseError, ModelRejected, ModelUnavailable
+from infra.sql import queries
 
 _PATIENCE = 5.0  # seconds
 
@@ -48,3 +51,13 @@ def endpoint_models(base_url: str, key: str | None) -> list[str]:
         raise ModelUnavailable(f"{base_url} cannot be reached: {error}.") from error
     except (ValueError, KeyError, TypeError):
         return []
+
+
+def missing_roles(url: str, roles: Sequence[str]) -> list[str]:
+    """Those of the roles that the URL's user cannot act as. Raises DatabaseError."""
+    with translated(), psycopg.connect(**parameters(url), row_factory=dict_row) as connection:
+        found = {
+            role: connection.execute(queries()["state_of_role"], {"role": role}).fetchone()
+            for role in roles
+        }
+    return [role for role, state in found.items() if not (state and state["ours"])]

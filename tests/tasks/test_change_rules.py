@@ -7,7 +7,8 @@ import pytest
 from psycopg import sql
 
 from infra.errors import InputError, SettingsError
-from infra.guarded_tables import missing_roles, role_statements
+from infra.guarded_tables import role_statements
+from infra.health import missing_roles
 from infra.settings import get_settings
 from tasks.change_rules import current_rules, read_rules, register
 from tests.tasks.guarded_records import CRM, guarded
@@ -192,7 +193,7 @@ async def test_without_the_right_to_make_roles_it_is_said_what_a_superuser_runs(
     await guarded(database)
     monkeypatch.setenv("PATTERNS_PROPOSER_ROLE", "not_there_yet")
     get_settings.cache_clear()
-    assert await missing_roles() == ["not_there_yet"]
+    assert missing_roles(database, ["not_there_yet", "patterns"]) == ["not_there_yet"]
     assert 'create role "not_there_yet" nologin' in role_statements()
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute("create role plain login password 'plain'")

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
 from infra.llm import Reply, complete, kept_reply
@@ -13,7 +12,7 @@ from infra.request import Request
 from tasks import semantic_cache
 from tasks.prompt_labels import keep_version
 from tasks.prompts import Prompt, load_prompt
-from tasks.runs import charged_to_task, is_transient
+from tasks.runs import RETRIED, charged_to_task
 
 _stored_versions: set[str] = set()
 
@@ -85,15 +84,7 @@ def _request(
     )
 
 
-@task(
-    name="ask",
-    task_run_name="ask {name}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="ask", task_run_name="ask {name}", **RETRIED)
 async def ask_prompt(
     name: str, inputs: Mapping[str, str], attempt: int = 0, tenant: str = ""
 ) -> Reply:
@@ -101,15 +92,7 @@ async def ask_prompt(
     return await ask(name, inputs, attempt=attempt, tenant=tenant)
 
 
-@task(
-    name="check cache",
-    task_run_name="check cache for {name}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="check cache", task_run_name="check cache for {name}", **RETRIED)
 async def check_cache(name: str, inputs: Mapping[str, str], tenant: str = "") -> Reply | None:
     """`cached` as a task of its own."""
     return await cached(name, inputs, tenant)

@@ -1,6 +1,7 @@
 """Approved changes: rehearsed, applied once in one transaction, and undone byte for byte."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -70,13 +71,9 @@ async def rehearse(change: ChangeSet, rules: Rules) -> list[Effect]:
     if faults := faults_of(change.proposals, rules):
         raise ProposalRefused(faults)
     effects = list[Effect]()
-    try:
+    with _refusing():
         async with rehearsal() as connection:
             await _write(connection, change.proposals, rules, effects)
-    except DatabaseUnavailable:
-        raise
-    except DatabaseError as error:
-        raise ProposalRefused([str(error)]) from error
     return effects
 
 
@@ -93,7 +90,7 @@ async def apply_changes(
     """
     change = ChangeSet.model_validate_json(text)
     rules = await current_rules()
-    try:
+    with _refusing():
         async with transaction() as connection:
             await connection.execute(queries()["alone_with_run"], {"root_run": root_run})
             if done := await _one(connection, "change_of_run", {"root_run": root_run}):
@@ -109,10 +106,6 @@ async def apply_changes(
                 "cells": Jsonb([cell.model_dump() for cell in cells]),
             }
             return Change.model_validate(await _one(connection, "keep_change", row))
-    except DatabaseUnavailable:
-        raise
-    except DatabaseError as error:
-        raise ProposalRefused([str(error)]) from error
 
 
 async def undo(number: int, by: str) -> Change:
@@ -122,7 +115,7 @@ async def undo(number: int, by: str) -> Change:
     itself, or when a cell is no longer as it left it.
     """
     rules = await current_rules()
-    try:
+    with _refusing():
         async with transaction() as connection:
             await connection.execute(queries()["lock_change"], {"id": number})
             found = await _one(connection, "read_changes", {"id": number, "limit": 1})
@@ -153,10 +146,6 @@ async def undo(number: int, by: str) -> Change:
                 "cells": Jsonb([cell.model_dump() for cell in cells]),
             }
             return Change.model_validate(await _one(connection, "keep_change", row))
-    except DatabaseUnavailable:
-        raise
-    except DatabaseError as error:
-        raise ProposalRefused([str(error)]) from error
 
 
 async def changes(limit: int = 20) -> list[Change]:
@@ -171,6 +160,17 @@ async def read_change(number: int) -> Change:
     if not rows:
         raise InputError(f"There is no change {number}. `patterns changes list` has them.")
     return Change.model_validate(rows[0])
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What PostgreSQL refuses to write is refused; what may succeed later is not."""
+    try:
+        yield
+    except DatabaseUnavailable:
+        raise
+    except DatabaseError as error:
+        raise ProposalRefused([str(error)]) from error
 
 
 async def _approval(

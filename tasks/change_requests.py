@@ -2,7 +2,6 @@
 them and before anything is written."""
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.change_application import apply_changes, rehearse
@@ -12,7 +11,7 @@ from tasks.change_report import change_markdown
 from tasks.change_rules import current_rules
 from tasks.review_output import Released
 from tasks.reviews import Draft, Rejection, Subject
-from tasks.runs import is_transient
+from tasks.runs import RETRIED
 from tasks.steps import current_root_run, once
 
 
@@ -76,29 +75,20 @@ async def draft_of(request: ChangeRequest, rejections: tuple[Rejection, ...]) ->
     )
 
 
-@task(
-    name="propose changes",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="propose changes", **RETRIED)
 async def propose_changes(request: ChangeRequest) -> Proposed:
-    """The changes that a request asks for, checked and rehearsed; made once for a run."""
-    change, rules = await _proposed_once(request, ()), await current_rules()
-    await rehearse(change, rules)
-    return Proposed(text=change.text, risky=needs_review(change.proposals, rules))
+    """The changes that a request asks for, checked and rehearsed; once for a run: one that has
+    applied them, and was killed then, must not find them stale."""
+
+    async def rehearsed() -> Proposed:
+        change, rules = await _proposed_once(request, ()), await current_rules()
+        await rehearse(change, rules)
+        return Proposed(text=change.text, risky=needs_review(change.proposals, rules))
+
+    return await once("proposed", rehearsed, Proposed)
 
 
-@task(
-    name="apply changes",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="apply changes", **RETRIED)
 async def apply_once(
     request: ChangeRequest, proposed: Proposed, released: Released | None
 ) -> Changed:

@@ -12,10 +12,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.embeddings import embed
@@ -27,7 +25,7 @@ from tasks.passages import estimated_tokens
 from tasks.quotes import sentences_of
 from tasks.replies import CitedClaim, CitedClaims, StandaloneQuestion, Support
 from tasks.retrieval import MOST_CHARACTERS, Found, require_question, search
-from tasks.runs import is_transient
+from tasks.runs import RETRIED
 
 NOT_FOUND = "Not in the documents."
 
@@ -43,13 +41,6 @@ _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _DENIAL = re.compile(
     r"\b(?:no|not|never|none|nothing|nor|neither|cannot|without)\b|n['’]t\b", re.IGNORECASE
 )
-_ASKING: dict[str, Any] = {
-    "retries": 2,
-    "retry_delay_seconds": 10,
-    "retry_condition_fn": is_transient,
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
-}
 
 
 class Turn(BaseModel):
@@ -275,19 +266,19 @@ def quoted(said: CitedClaim, passages: Sequence[Found]) -> Citation | None:
     return None
 
 
-@task(name="make the question standalone", **_ASKING)
+@task(name="make the question standalone", **RETRIED)
 async def standalone(request: QuestionRequest) -> Asked:
     """`standalone_question` as a task."""
     return await standalone_question(request)
 
 
-@task(name="answer from passages", **_ASKING)
+@task(name="answer from passages", **RETRIED)
 async def draft_answer(request: QuestionRequest, asked: Asked, found: Sequence[Found]) -> Draft:
     """`drafted` as a task."""
     return await drafted(request, asked, found)
 
 
-@task(name="check quotes", **_ASKING)
+@task(name="check quotes", **RETRIED)
 async def check_answer(request: QuestionRequest, draft: Draft) -> CitedAnswer:
     """`checked` as a task."""
     return await checked(request, draft)

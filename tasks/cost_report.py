@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.costs import By, Cost, costs
 from tasks.markdown import escaped, table
 from tasks.plots import ACCENT, PALE, WARNING, panels, picture
-from tasks.runs import is_transient
+from tasks.runs import RETRIED
 
 _HEAD = (
     "Calls",
@@ -181,14 +181,7 @@ def _plot(report: CostReport) -> str:
     return picture(figure, "Paid and saved by day" if unit == "USD" else "Calls by day")
 
 
-@task(
-    name="read costs",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="read costs", **RETRIED)
 async def read_costs(request: CostRequest) -> CostReport:
     """`cost_report` as a task of its own."""
     return await cost_report(request)

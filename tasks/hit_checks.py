@@ -3,14 +3,13 @@
 from typing import Any
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from infra.errors import InputError, ModelRejected
 from infra.postgres import fetch
 from tasks.asking import ask
 from tasks.prompt_labels import find_version
 from tasks.prompts import Prompt, file_prompt
-from tasks.runs import charged, is_transient
+from tasks.runs import RETRIED, charged
 from tasks.semantic_cache import observe, same_answer
 from tasks.wording import UNUSABLE
 
@@ -37,14 +36,7 @@ async def make_checks() -> int:
     return made
 
 
-@task(
-    name="check hits",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="check hits", **RETRIED)
 async def check_hits() -> int:
     """`make_checks` as a task."""
     return await make_checks()

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import ModelError, ModelRateLimited, ModelUnavailable, ReplyMalformed
@@ -19,7 +18,7 @@ from tasks.retrieval import Found, search
 from tasks.review_chain import digest
 from tasks.reviews import Evidence
 from tasks.revision import revised
-from tasks.runs import is_transient, together
+from tasks.runs import RETRIED, together
 from tasks.steps import once
 
 PROMPT = "draft_reply"
@@ -107,14 +106,7 @@ class Drafted(BaseModel):
         return {"passages": self.passages, "ticket": self.ticket.text}
 
 
-@task(
-    name="load tickets",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="load tickets", **RETRIED)
 async def load_tickets(request: RepliesRequest) -> list[Ticket]:
     """The tickets of the source that say anything, in canonical order; read once for a run."""
 
@@ -127,14 +119,7 @@ async def load_tickets(request: RepliesRequest) -> list[Ticket]:
     return [*(await once("tickets", read, Tickets)).tickets]
 
 
-@task(
-    name="draft replies",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="draft replies", **RETRIED)
 async def draft_all(
     tickets: Sequence[Ticket], collection: str | None, following: Progress
 ) -> list[Drafted]:

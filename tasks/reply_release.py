@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import UUID
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
 from infra.errors import InputError, WorkIncomplete
@@ -19,7 +18,7 @@ from tasks.reply_drafting import Drafted, RepliesRequest
 from tasks.reply_reviews import Reviewed, replies_of
 from tasks.review_chain import digest
 from tasks.review_output import Refused, Released
-from tasks.runs import is_transient
+from tasks.runs import RETRIED
 from tasks.steps import current_root_run
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -75,14 +74,7 @@ def require_writable(path: str | None) -> None:
         raise InputError(f"{file}: its folder does not exist. Make it, or name another.")
 
 
-@task(
-    name="release replies",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="release replies", **RETRIED)
 async def release_replies(
     request: RepliesRequest,
     drafts: Sequence[Drafted],

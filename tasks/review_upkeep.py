@@ -19,7 +19,7 @@ from tasks.markdown import escaped, table
 from tasks.review_notices import announce, notify, remind, run_url
 from tasks.review_wakeup import wake
 from tasks.reviews import Review, reviews
-from tasks.runs import is_transient
+from tasks.runs import RETRIED
 
 INBOX = "review-inbox"  # the artifact's key: its page shows the newest, and those before
 
@@ -88,14 +88,7 @@ def inbox_markdown(inbox: Inbox) -> str:
     return waiting + (f"\n\nUpkeep:\n{done}" if done else "")
 
 
-@task(
-    name="tend reviews",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="tend reviews", **RETRIED)
 async def tend_all() -> Inbox:
     """`tend` for each review that waits, or was decided lately: its run may not have heard."""
     done = [each for review in await reviews("recent") for each in await tend(review)]

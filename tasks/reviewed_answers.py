@@ -1,7 +1,6 @@
 """Answers of the prompt service that people release: drafted, and drafted again with reasons."""
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from infra.llm import Reply
 from tasks.answers import Answer, PromptRequest, answer_of
@@ -9,7 +8,7 @@ from tasks.asking import ask_prompt
 from tasks.review_output import Released
 from tasks.reviews import Draft, Rejection, Subject
 from tasks.revision import revised
-from tasks.runs import is_transient
+from tasks.runs import RETRIED
 from tasks.steps import once
 
 
@@ -51,14 +50,7 @@ async def released_answer(request: PromptRequest, released: Released) -> Answer:
     return answer.model_copy(update={"reply": released.text, "released_by": by})
 
 
-@task(
-    name="revise",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=is_transient,
-)
+@task(name="revise", **RETRIED)
 async def revise(request: PromptRequest, rejections: tuple[Rejection, ...]) -> Reply:
     """A reply that heeds why the ones before it were rejected."""
     return await revised(

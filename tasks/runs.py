@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect import Task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import flow_run as runtime
@@ -67,6 +68,16 @@ async def is_transient(task: Task[Any, Any], run: TaskRun, state: State[Any]) ->
     """Prefect's retry condition: only errors after which the same call may succeed."""
     error = await state.aresult(raise_on_failure=False)
     return isinstance(error, PatternsError) and error.transient
+
+
+RETRIED: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": 2,
+    "retry_delay_seconds": 10,
+    "retry_condition_fn": is_transient,
+}
+"""Of a task that waits on a model or the database: tried again after what may pass."""
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

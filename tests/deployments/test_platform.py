@@ -245,6 +245,37 @@ async def test_a_rejected_reply_is_made_again_and_can_be_released_at_the_termina
     assert terminal.result("review", "verify")["faults"] == []
 
 
+@pytest.mark.usefixtures("api")
+def test_replies_are_drafted_in_one_terminal_and_released_from_another(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = json.dumps({"passage": "none", "reply": "Hello, we are sorry."})
+    monkeypatch.setattr(terminal.endpoint, "answer", lambda body, n: said)
+    (terminal.home / "data" / "tickets.csv").write_text("id,text\nT-1,It broke.\nT-2,It hums.\n")
+    out = terminal.home / "data" / "released.csv"
+    with ThreadPoolExecutor() as other:
+        drafting = other.submit(
+            terminal.result,
+            *("reply", "data/tickets.csv", "--batch", "2", "--by", "Zoe", "--out", str(out)),
+        )
+        while not (found := terminal.result("review", "list")["reviews"]):
+            assert not drafting.done(), drafting.result()
+        [review] = found
+        number = str(review["id"])
+        assert "asked for this draft" in (
+            terminal.patterns(
+                *("review", "approve", number, "--by", "zoe", "--sha256", review["sha256"])
+            ).stderr
+        )
+        terminal.result("review", "approve", number, "--by", "Ann", "--sha256", review["sha256"])
+        done = drafting.result(timeout=60)
+    assert (done["released"], done["failed"]) == (2, 0)
+    assert 'T-2,"Hello, we are sorry."' in out.read_text()
+    examples = terminal.home / "data" / "examples.jsonl"
+    written = terminal.result("review", "examples", "--kind", "replies", "--out", str(examples))
+    assert (written["examples"], written["approve"]) == (1, 1)
+
+
 async def test_a_schedule_that_was_switched_off_stays_off_when_the_platform_comes_up_again(
     terminal: Terminal, client: PrefectClient
 ) -> None:

@@ -284,9 +284,10 @@ def _wake(decided: "Review") -> bool:
     use_server(home)
     from tasks.review_wakeup import wake
 
-    if run_async(wake(decided.root_run)):
+    rejected = decided.outcome is not None and decided.outcome.kind == "reject"
+    if run_async(wake(decided, whatever=rejected)):
         return True
-    tell("Its run did not wait for this review just now. The decision is kept.")
+    tell("Its run does not wait for this review just now. The decision is kept.")
     return False
 
 

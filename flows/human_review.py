@@ -17,7 +17,7 @@ from tasks.reply_release import RepliesDone, release_replies, require_drafted, r
 from tasks.reply_report import publish_replies
 from tasks.reply_reviews import reviews_of
 from tasks.review_output import review_all
-from tasks.review_upkeep import Inbox, publish_inbox, tend_all
+from tasks.review_upkeep import Inbox, publish_inbox, require_unaltered, tend_all
 from tasks.runs import charged
 
 
@@ -43,4 +43,5 @@ async def tend_reviews() -> Inbox:
     async with charged():
         inbox = await tend_all()
         await publish_inbox(inbox)
+    require_unaltered(inbox)
     return inbox

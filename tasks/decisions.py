@@ -69,12 +69,11 @@ async def invite(reviewer: str, made_by: str, number: int | None, days: float) -
     ``number``: the only review that it is good for; ``days``: how long. The code is told once: what
     is kept is its hash. Raises InputError for who is not in the list, or a review that is none.
     """
-    reviewers = get_settings().reviewers
+    review = await read_review(number) if number is not None else None
+    reviewers = review.allowed if review else get_settings().reviewers
     name = known_name(reviewer, reviewers)
     if not name or (reviewers and name not in reviewers):
         raise InputError(f"{reviewer!r} is not in the list of reviewers (PATTERNS_REVIEWERS).")
-    if number is not None:
-        await read_review(number)
     code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
     kept = {"reviewer": name, "review": number, "made_by": made_by, "seconds": days * 86_400}
     await fetch("keep_code", {**kept, "sha256": digest(code)})
@@ -97,8 +96,7 @@ async def _expired(connection: Connection, review: Review) -> Review:
 async def _fault(connection: Connection, review: Review, answer: ReviewAnswer) -> str | None:
     if review.outcome:
         return f"it is decided already: {review.state}."
-    reviewers = get_settings().reviewers
-    if fault := fault_of(answer, review, digest(review.text), reviewers):
+    if fault := fault_of(answer, review, digest(review.text)):
         return fault
     if not (review.policy.codes or answer.code.strip()):
         return None
@@ -128,7 +126,7 @@ def _event(review: Review, answer: ReviewAnswer, fault: str = "") -> Event:
         {
             **({"kind": "refused", "reason": fault} if fault else decided),
             "review": review.id,
-            "actor": known_name(answer.reviewer, get_settings().reviewers),
+            "actor": known_name(answer.reviewer, review.allowed),
             "shown_sha256": answer.shown_sha256,
             "policy": review.policy.version,
             "at": datetime.now(UTC),

@@ -133,7 +133,7 @@ def digest(text: str) -> str:
 def beside_sha256(row: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of all that a reviewer sees beside the text, and of what binds him."""
     names = ("kind", "title", "author", "round", "material", "shown", "inputs", "evidence")
-    told = {name: row[name] for name in (*names, "policy")}
+    told = {name: row[name] for name in (*names, "policy", "reviewers")}
     return digest(json.dumps(told, sort_keys=True))
 
 

@@ -10,18 +10,18 @@ from infra.errors import WebhookError
 from infra.postgres import fetch
 from infra.settings import get_settings
 from infra.webhook import post
-from tasks.reviews import Review, read_review
+from tasks.reviews import Review
 
 _log = logging.getLogger(__name__)
 
 
-async def announce(review: Review) -> Review:
-    """Tell that a review waits, once. What does not get through is told again by the upkeep of
+async def announce(review: Review) -> bool:
+    """Tell that a review waits; whether it got through. What did not is told again by the upkeep of
     reviews: a person can be waited for all the same."""
-    if review.announced_at is None and await notify(review, "waiting"):
+    if await notify(review, "waiting"):
         await fetch("note_announced", {"review": review.id})
-        return await read_review(review.id)
-    return review
+        return True
+    return False
 
 
 async def remind(review: Review) -> bool:

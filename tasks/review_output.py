@@ -32,7 +32,7 @@ from tasks.decisions import decide, expire
 from tasks.review_chain import digest
 from tasks.review_form import ReviewForm, answer_of, form_text, spent
 from tasks.review_notices import announce
-from tasks.review_wakeup import wake
+from tasks.review_wakeup import is_wakeup, wake
 from tasks.reviews import (
     Draft,
     Rejection,
@@ -165,14 +165,16 @@ async def _open(missing: Sequence[_Missing]) -> dict[str, Refused]:
     """Make drafts, all at once, and open their reviews in order. What could not be drafted again
     after a rejection, by step; a first draft that cannot be made is the caller's error."""
     drafts = await together(_drafted(each) for each in missing)
-    lost = {}
+    lost, opened = dict[str, Refused](), list[Review]()
     for each, draft in zip(missing, drafts, strict=True):
         if isinstance(draft, Refused):
             lost[each.item.step] = draft
         else:
             subject, number = each.item.subject, len(each.rejections) + 1
             policy = get_settings().review_policy(subject.policy)
-            await open_review(current_root_run(), each.step, number, subject, draft, policy)
+            run = current_root_run()
+            opened.append(await open_review(run, each.step, number, subject, draft, policy))
+    await together(announce(review) for review in opened)
     return lost
 
 
@@ -204,7 +206,7 @@ async def _answer(waiting: _Waiting) -> None:
     review, deployed = waiting.review, _is_deployed()
     wait = {"review": review.id, "deployed": deployed, "shown_sha256": digest(review.text)}
     await fetch("begin_wait", {**wait, "holder": None if deployed else HOLDER, "lease": LEASE})
-    review = await announce(await read_review(review.id))
+    review = await read_review(review.id)
     text = form_text(review, waiting.history, await spent(review.root_run))
     form = ReviewForm.with_initial_data(description=text)
     key = f"{review.step}-{review.answers + 1}"
@@ -217,7 +219,9 @@ async def _answer(waiting: _Waiting) -> None:
                 form, timeout=_FOR_EVER, poll_interval=POLL_SECONDS, key=key
             )
     review = await read_review(review.id)
-    if review.outcome is None:
+    if is_wakeup(said):
+        await fetch("take_answer", {"review": review.id})
+    elif review.outcome is None:
         await _heard(review, said)
 
 
@@ -245,12 +249,13 @@ async def _watch(review: Review) -> None:
         await asyncio.sleep(HEARTBEAT)
         try:
             await fetch("renew_wait", {"review": review.id, "holder": HOLDER, "lease": LEASE})
-            if (await expire(review.id)).outcome:
-                await wake(review.root_run)
+            now = await expire(review.id)
+            if now.outcome:
+                await wake(now)
         except DatabaseUnavailable as error:  # the lease outlives some beats
             get_run_logger().warning("%s", error)
         except DatabaseError:
-            await wake(review.root_run)
+            await wake(review)
 
 
 def _is_deployed() -> bool:

@@ -57,15 +57,13 @@ def known_name(name: str, reviewers: Mapping[str, Sequence[str]]) -> str:
     return spelled.get(name.strip().casefold(), name.strip())
 
 
-def fault_of(
-    answer: ReviewAnswer, review: Review, text_sha256: str, reviewers: Mapping[str, Sequence[str]]
-) -> str | None:
+def fault_of(answer: ReviewAnswer, review: Review, text_sha256: str) -> str | None:
     """The rule that an answer breaks; None when it breaks none. Codes are judged elsewhere.
 
-    ``text_sha256``: hash of the text as it is now; ``reviewers``: who may, with roles.
+    ``text_sha256``: hash of the text as it is now.
     """
     return (
-        _fault_of_reviewer(answer, review, reviewers)
+        _fault_of_reviewer(answer, review)
         or _fault_of_words(answer, review)
         or (
             "The text was edited meanwhile: read it again."
@@ -75,9 +73,8 @@ def fault_of(
     )
 
 
-def _fault_of_reviewer(
-    answer: ReviewAnswer, review: Review, reviewers: Mapping[str, Sequence[str]]
-) -> str | None:
+def _fault_of_reviewer(answer: ReviewAnswer, review: Review) -> str | None:
+    reviewers = review.allowed
     name = known_name(answer.reviewer, reviewers)
     if not name:
         return "Say who you are."

@@ -14,6 +14,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 from pydantic import BaseModel, ConfigDict
 
+from infra.errors import DatabaseError, DatabaseUnavailable
 from tasks.decisions import abandon, expire
 from tasks.markdown import escaped, table
 from tasks.review_notices import announce, notify, remind, run_url
@@ -23,7 +24,9 @@ from tasks.runs import RETRIED
 
 INBOX = "review-inbox"  # the artifact's key: its page shows the newest, and those before
 
-Deed = Literal["expired", "escalated", "abandoned", "woken", "mended", "announced", "reminded"]
+Deed = Literal[
+    "expired", "escalated", "abandoned", "woken", "mended", "announced", "reminded", "altered"
+]
 
 
 class Tended(BaseModel):
@@ -62,7 +65,7 @@ async def tend(review: Review) -> list[Tended]:
     if run and _is_zombie(review, run, ended):
         await _mend(run.id, review.id)
         deeds.append("mended")
-    elif run and review.outcome and run.state and run.state.is_paused() and await wake(run.id):
+    elif run and review.outcome and await wake(review):
         deeds.append("woken")
     if review.outcome is None:
         deeds += await _notices(review, escalated="escalated" in deeds)
@@ -91,7 +94,7 @@ def inbox_markdown(inbox: Inbox) -> str:
 @task(name="tend reviews", **RETRIED)
 async def tend_all() -> Inbox:
     """`tend` for each review that waits, or was decided lately: its run may not have heard."""
-    done = [each for review in await reviews("recent") for each in await tend(review)]
+    done = [each for review in await reviews("recent") for each in await _tended(review)]
     return Inbox(waiting=tuple(await reviews()), tended=tuple(done))
 
 
@@ -101,6 +104,26 @@ async def publish_inbox(inbox: Inbox) -> None:
     await acreate_markdown_artifact(
         inbox_markdown(inbox), key=INBOX, description="Reviews that wait for people"
     )
+
+
+def require_unaltered(inbox: Inbox) -> None:
+    """Raise DatabaseError naming reviews that were altered in the database."""
+    altered = [str(each.review) for each in inbox.tended if each.deed == "altered"]
+    if altered:
+        raise DatabaseError(
+            f"Reviews that were altered in the database: {', '.join(altered)}. Nothing is released "
+            "of them. See `patterns review verify`."
+        )
+
+
+async def _tended(review: Review) -> list[Tended]:
+    """`tend`, but that one review which was tampered with does not keep the others waiting."""
+    try:
+        return await tend(review)
+    except DatabaseUnavailable:
+        raise
+    except DatabaseError:
+        return [Tended(review=review.id, deed="altered")]
 
 
 def _why_nobody_waits(review: Review, run: FlowRun | None) -> str | None:
@@ -140,8 +163,7 @@ async def _notices(review: Review, *, escalated: bool) -> Sequence[Deed]:
         await notify(review, "escalated")
         return []
     if review.announced_at is None:
-        told = await announce(review)
-        return ["announced"] if told.announced_at else []
+        return ["announced"] if await announce(review) else []
     since = review.reminded_at or review.announced_at
     late = datetime.now(UTC) - since >= timedelta(hours=review.policy.remind_after)
     return ["reminded"] if late and await remind(review) else []

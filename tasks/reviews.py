@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.errors import DatabaseError, InputError
 from infra.postgres import Connection, Jsonb, fetch, transaction
 from infra.review_policy import ReviewPolicy
+from infra.settings import get_settings
 from infra.sql import queries
 from tasks.review_chain import Event, append, beside_sha256, digest, link, lock_chain
 
@@ -80,6 +81,7 @@ class Rejection(BaseModel):
 class Review(BaseModel):
     """A draft as it is kept, and all that happened to it, in order.
 
+    ``reviewers``: who might review when it was opened, with roles; none: anybody.
     ``answers``: how many answers of its form were taken; ``deployed``: whether the run that waits
     is a deployed one, None when none waits; ``lapsed``: whether its process, of a run that is not,
     has been silent for a minute longer than it may; ``form_sha256``: of the text its form shows.
@@ -97,6 +99,7 @@ class Review(BaseModel):
     draft: Draft
     sha256: str
     policy: ReviewPolicy
+    reviewers: dict[str, tuple[str, ...]]
     opened_at: datetime
     events: tuple[Event, ...]
     answers: int
@@ -153,6 +156,12 @@ class Review(BaseModel):
         return since + timedelta(hours=self.policy.expires_after)
 
     @property
+    def allowed(self) -> Mapping[str, tuple[str, ...]]:
+        """Who may review, with roles: the list in the settings, or where there is none, such as in
+        another terminal, the one that held when it was opened; none: anybody."""
+        return get_settings().reviewers or self.reviewers
+
+    @property
     def is_due(self) -> bool:
         """Whether nobody decided in time."""
         return self.outcome is None and datetime.now(UTC) >= self.deadline
@@ -196,8 +205,9 @@ async def open_review(
         **draft.model_dump(mode="json"),
         **{"root_run": root_run, "step": step, "round": number, "sha256": digest(draft.text)},
         "policy": policy.model_dump(mode="json"),
+        "reviewers": {name: [*roles] for name, roles in get_settings().reviewers.items()},
     }
-    written = {name: Jsonb(row[name]) for name in ("inputs", "evidence", "policy")}
+    written = {n: Jsonb(row[n]) for n in ("inputs", "evidence", "policy", "reviewers")}
     async with transaction() as connection:
         await lock_chain(connection)
         asked = await connection.execute(queries()["open_review"], {**row, **written})

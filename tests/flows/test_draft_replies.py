@@ -14,7 +14,8 @@ from tasks.decisions import decide
 from tasks.ingestion import IngestRequest
 from tasks.reply_drafting import RepliesRequest
 from tasks.review_examples import examples, write_examples
-from tasks.reviews import Review, reviews
+from tasks.review_wakeup import wake
+from tasks.reviews import Review, read_review, reviews
 from tests.endpoint import Body, ScriptedEndpoint, schema_of, user_text
 from tests.flows.waiting_runs import WaitingRun, start
 from tests.tasks.kept_reviews import approval, edit, rejection
@@ -89,6 +90,21 @@ async def test_each_reply_is_decided_by_itself_in_any_order_and_released_byte_fo
         ).fetchall()
     assert dict(kept) == {row["ticket"]: row["reply"] for row in rows}
     assert len(endpoint.calls) == 4
+
+
+async def test_a_rejection_of_a_later_reply_wakes_the_run_which_drafts_it_again_at_once(
+    source: Path,
+) -> None:
+    run = start(draft_replies, request(source, limit=2))
+    first, second = await waiting(run, "replies-1-1-1", 2)
+    await decide(second.id, rejection(second, reason="be polite"))
+    assert await wake(await read_review(second.id), whatever=True)
+    first_again, polite = await waiting(run, "replies-1-1-2", 2)
+    assert (first_again.fault, first_again.answers) == (None, 1)
+    assert polite.text.startswith("Dear customer")
+    for review in (polite, first):
+        await decide(review.id, approval(review))
+    assert (await run.task).released == 2
 
 
 async def test_a_batch_is_one_review_with_a_table_and_is_edited_or_rejected_as_a_whole(

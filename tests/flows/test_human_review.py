@@ -6,6 +6,7 @@ import json
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.states import Paused
 
 from flows.human_review import tend_reviews
@@ -17,6 +18,7 @@ from tasks import review_output
 from tasks.answers import PromptRequest
 from tasks.decisions import decide, invite
 from tasks.review_chain import verify
+from tasks.review_wakeup import wake
 from tasks.reviews import Review, read_review, reviews
 from tests.endpoint import Body, ScriptedEndpoint, user_text
 from tests.flows.waiting_runs import WaitingRun, start
@@ -263,11 +265,36 @@ async def test_a_review_whose_run_has_ended_is_abandoned_and_a_run_that_starts_a
     assert not (await read_review(review.id)).is_approved
 
 
-async def test_upkeep_applies_deadlines_and_says_what_it_did(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def paused_at(key: str) -> FlowRun:
+    """A run that waits under a key, of which nobody knows a process."""
     async with get_client() as client:
-        run = await client.create_flow_run(answer_prompt, state=Paused(timeout_seconds=1000))
+        waits = Paused(timeout_seconds=1000, pause_key=key)
+        return await client.create_flow_run(answer_prompt, state=waits)
+
+
+async def test_a_run_that_waits_for_another_review_is_left_to_it() -> None:
+    run = await paused_at("review-2-1")
+    review = await opened(root_run=run.id)
+    await decide(review.id, rejection(review))
+    assert (await tend_reviews()).tended == ()
+    assert await wake(await read_review(review.id), whatever=True)
+
+
+async def test_a_review_that_was_altered_fails_the_upkeep_after_the_others_were_tended(
+    database: str,
+) -> None:
+    late = ReviewPolicy(expires_after=1e-9)
+    for text in ("Dear Ann", "Dear Bob"):
+        run = await paused_at("review-1-1")
+        await opened(text, policy=late, root_run=run.id)
+    tamper(database, "update patterns.reviews set text = 'Dear Eve' where text = 'Dear Ann'")
+    with pytest.raises(DatabaseError, match="altered in the database: 1"):
+        await tend_reviews()
+    assert (await read_review(2)).outcome is not None
+
+
+async def test_upkeep_applies_deadlines_and_says_what_it_did() -> None:
+    run = await paused_at("review-1-1")
     late = ReviewPolicy(expires_after=1e-9, on_expiry="escalate", escalate_to=("lead",))
     review = await opened(policy=late, root_run=run.id)
     assert [each.deed for each in (await tend_reviews()).tended] == ["escalated"]
@@ -277,7 +304,7 @@ async def test_upkeep_applies_deadlines_and_says_what_it_did(
 
 async def test_a_decision_that_the_run_has_not_heard_of_is_brought_to_it() -> None:
     async with get_client() as client:
-        run = await client.create_flow_run(answer_prompt, state=Paused(timeout_seconds=1000))
+        run = await paused_at("review-1-1")
         review = await opened(root_run=run.id)
         await decide(review.id, rejection(review))
         assert [each.deed for each in (await tend_reviews()).tended] == ["woken"]

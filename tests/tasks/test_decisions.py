@@ -99,6 +99,19 @@ async def test_who_is_not_in_the_list_may_not_review() -> None:
     assert (await decide(review.id, approval(review, " ann "))).approved_by == ("Ann",)
 
 
+async def test_the_list_of_a_reviews_opening_holds_where_a_terminal_has_none(
+    reviewers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review = await opened()
+    monkeypatch.delenv("PATTERNS_REVIEWERS")
+    get_settings.cache_clear()
+    with pytest.raises(DecisionRefused, match="Eve is not in the list"):
+        await decide(review.id, approval(review, "Eve"))
+    with pytest.raises(InputError, match="'Eve' is not in the list"):
+        await invite("Eve", "Zoe", review.id, 1)
+    assert (await decide(review.id, approval(review, "bob"))).approved_by == ("Bob",)
+
+
 @pytest.mark.usefixtures("reviewers")
 async def test_a_reviewer_needs_one_of_the_policys_roles() -> None:
     review = await opened(policy=ReviewPolicy(roles=("lead",)))
@@ -220,6 +233,7 @@ async def test_what_is_decided_is_not_abandoned() -> None:
         "update patterns.reviews set text = 'Dear Eve', sha256 = encode(sha256('Dear Eve'), 'hex')",
         "update patterns.reviews set author = 'Bob'",
         "update patterns.reviews set policy = policy || '{\"people\": 5}'",
+        "update patterns.reviews set reviewers = '{\"Eve\": []}'",
         "update patterns.review_events set actor = 'Bob'",
     ],
 )

@@ -61,7 +61,7 @@ async def test_without_the_end_of_the_chain_nothing_is_decided(database: str) ->
     [
         "update patterns.review_events set actor = 'Eve'",
         "delete from patterns.review_events",
-        "truncate patterns.review_events",
+        "truncate patterns.review_events cascade",
         "update patterns.reviews set text = 'Dear Eve'",
     ],
 )

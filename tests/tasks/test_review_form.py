@@ -33,6 +33,7 @@ def kept(**changes: Any) -> Review:
         "draft": DRAFT,
         "sha256": digest(DRAFT.text),
         "policy": ReviewPolicy(),
+        "reviewers": {},
         "opened_at": datetime.now(UTC),
         "events": (),
         "answers": 0,

@@ -27,17 +27,18 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 async def waited_for(policy: ReviewPolicy | None = None) -> Review:
-    from infra.postgres import fetch
+    return await opened("Dear Ann, secret", policy)
 
-    review = await opened("Dear Ann, secret", policy)
-    wait = {"review": review.id, "deployed": True, "shown_sha256": "", "holder": None}
-    await fetch("begin_wait", {**wait, "lease": 15})
-    return review
+
+async def announced(policy: ReviewPolicy | None = None) -> Review:
+    review = await waited_for(policy)
+    assert await announce(review)
+    return await read_review(review.id)
 
 
 async def test_a_review_is_announced_once(told: list[dict[str, Any]]) -> None:
-    review = await announce(await waited_for())
-    await announce(review)
+    review = await announced()
+    assert await _notices(review, escalated=False) == []
     [heard] = told
     assert (heard["event"], heard["review"], heard["run"]) == (
         "waiting",
@@ -53,7 +54,9 @@ async def test_no_draft_and_no_ticket_is_told() -> None:
 
 
 async def test_without_a_webhook_nobody_is_told() -> None:
-    assert (await announce(await waited_for())).announced_at is None
+    review = await waited_for()
+    assert not await announce(review)
+    assert (await read_review(review.id)).announced_at is None
 
 
 async def test_what_did_not_get_through_is_told_by_the_upkeep(
@@ -65,18 +68,18 @@ async def test_what_did_not_get_through_is_told_by_the_upkeep(
             raise WebhookError("It answered 500.")
 
         broken.setattr(review_notices, "post", fail)
-        review = await announce(await waited_for())
-    assert review.announced_at is None
+        review = await waited_for()
+        assert not await announce(review)
     assert "answered 500" in caplog.text
     assert await _notices(review, escalated=False) == ["announced"]
     assert len(told) == 1
 
 
 async def test_whoever_lets_a_review_wait_is_reminded(told: list[dict[str, Any]]) -> None:
-    review = await announce(await waited_for(ReviewPolicy(remind_after=1e-9)))
+    review = await announced(ReviewPolicy(remind_after=1e-9))
     assert await _notices(review, escalated=False) == ["reminded"]
     assert (await read_review(review.id)).reminded_at is not None
-    patient = await announce(await waited_for())
+    patient = await announced()
     assert await _notices(patient, escalated=False) == []
     assert await remind(patient)
 

@@ -3,9 +3,9 @@
 -- name: open_review
 -- The first text under a run's step is the one that is reviewed, whatever comes later.
 insert into patterns.reviews (root_run, step, round, kind, title, author, text, sha256, material,
-    shown, inputs, evidence, policy)
+    shown, inputs, evidence, policy, reviewers)
 values (%(root_run)s, %(step)s, %(round)s, %(kind)s, %(title)s, %(author)s, %(text)s, %(sha256)s,
-    %(material)s, %(shown)s, %(inputs)s, %(evidence)s, %(policy)s)
+    %(material)s, %(shown)s, %(inputs)s, %(evidence)s, %(policy)s, %(reviewers)s)
 on conflict (root_run, step) do nothing
 returning id;
 
@@ -50,7 +50,7 @@ insert into patterns.review_waits (review, deployed, shown_sha256, holder, held_
 values (%(review)s, %(deployed)s, %(shown_sha256)s, %(holder)s,
     now() + make_interval(secs => %(lease)s))
 on conflict (review) do update
-set holder = excluded.holder, held_until = excluded.held_until,
+set deployed = excluded.deployed, holder = excluded.holder, held_until = excluded.held_until,
     shown_sha256 = coalesce(nullif(review_waits.shown_sha256, ''), excluded.shown_sha256);
 
 -- name: renew_wait
@@ -62,7 +62,8 @@ update patterns.review_waits set answers = answers + 1, shown_sha256 = ''
 where review = %(review)s;
 
 -- name: note_announced
-update patterns.review_waits set announced_at = now() where review = %(review)s;
+insert into patterns.review_waits (review, announced_at) values (%(review)s, now())
+on conflict (review) do update set announced_at = excluded.announced_at;
 
 -- name: note_reminded
 update patterns.review_waits set reminded_at = now() where review = %(review)s;

@@ -8,7 +8,8 @@ alter table patterns.reviews
     add column shown text not null default '',          -- Markdown of the text, where its own is not for people
     add column inputs jsonb not null default '{}',      -- what the draft was made from
     add column evidence jsonb not null default '[]',    -- [{source, quote}]
-    add column policy jsonb not null default '{}';      -- as it was when the review was opened
+    add column policy jsonb not null default '{}',      -- as it was when the review was opened
+    add column reviewers jsonb not null default '{}';   -- who might review then: {name: [role, …]}
 
 -- What happened to reviews: opened, approve, edit, reject, refused (an answer that broke a rule),
 -- escalated, expired, abandoned. What ends a review is final.
@@ -31,12 +32,12 @@ create index review_events_review on patterns.review_events (review, id);
 alter table patterns.decision_chain rename to review_chain;
 alter table patterns.review_chain rename column decisions to events;
 
--- The run that waits for a review, and how: no part of what is audited.
+-- The run that waits for a review, and who was told of it: no part of what is audited.
 create table patterns.review_waits (
     review bigint primary key references patterns.reviews,
-    deployed boolean not null,
+    deployed boolean,                       -- null: its run waits for another review first
     answers integer not null default 0,     -- of the form, that were taken
-    shown_sha256 text not null,             -- of the text that the form shows
+    shown_sha256 text not null default '',  -- of the text that the form shows
     holder uuid,                            -- the process that waits, of a run that is not deployed
     held_until timestamptz,
     announced_at timestamptz,

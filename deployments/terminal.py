@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun, State
 
+    from tasks.reviews import Review
+
 T = TypeVar("T")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
@@ -55,7 +57,8 @@ def run_flow(entrypoint: str, **parameters: Any) -> Any:
         _silence_console()
     _validate(flow, parameters)
     try:
-        return run_async(flow(**parameters))
+        with _told_of_reviews():
+            return run_async(flow(**parameters))
     except httpx.HTTPError as error:
         raise EmbeddedServerError(
             f"The Prefect server {server.url} went away during the run: {error}. "
@@ -140,6 +143,24 @@ def _validate(flow: "Flow[..., Any]", parameters: dict[str, Any]) -> None:
             raise InputError(f"The run refuses its parameters: {error}") from error
         faults = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in cause.errors()]
         raise InputError(f"{'; '.join(faults)}. Mend the option and run it again.") from None
+
+
+@contextmanager
+def _told_of_reviews() -> Iterator[None]:
+    """Say on stderr that a run waits for a person, and how to answer it."""
+    from tasks.review_notices import listeners
+
+    def say(review: "Review") -> None:
+        tell(
+            f"Review {review.id} waits for a person: {review.title}. Answer it on the run's page, "
+            f"or see `patterns review show {review.id}`."
+        )
+
+    listeners.append(say)
+    try:
+        yield
+    finally:
+        listeners.remove(say)
 
 
 def _silence_console() -> None:

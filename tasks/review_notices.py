@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Literal
 
+from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
 
 from infra.errors import WebhookError
@@ -12,7 +14,15 @@ from infra.settings import get_settings
 from infra.webhook import post
 from tasks.reviews import Review
 
+listeners: list[Callable[[Review], None]] = []  # told of what a run in this process waits for
 _log = logging.getLogger(__name__)
+
+
+def tell_waiting(review: Review) -> None:
+    """Tell who started a run that it waits for a person."""
+    get_run_logger().info("Review %s waits for a person: %s", review.id, run_url(review))
+    for listener in listeners:
+        listener(review)
 
 
 async def announce(review: Review) -> bool:

@@ -15,7 +15,6 @@ from uuid import UUID
 from prefect.context import FlowRunContext
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run as runtime
 from pydantic import BaseModel, ConfigDict
 
 from infra.errors import (
@@ -31,7 +30,7 @@ from infra.slots import HEARTBEAT, HOLDER, LEASE
 from tasks.decisions import decide, expire
 from tasks.review_chain import digest
 from tasks.review_form import ReviewForm, answer_of, form_text, spent
-from tasks.review_notices import announce
+from tasks.review_notices import announce, tell_waiting
 from tasks.review_wakeup import is_wakeup, wake
 from tasks.reviews import (
     Draft,
@@ -135,11 +134,10 @@ class _Missing:
 
 async def _standing(item: Reviewable) -> "Released | Refused | _Waiting | _Missing":
     """Where an item stands, by what is kept of its rounds so far."""
-    root_run, policy = current_root_run(), get_settings().review_policy(item.subject.policy)
     rejections: tuple[Rejection, ...] = ()
     last: Review | None = None
     while True:
-        step, review = await _round(root_run, f"{item.step}-{len(rejections) + 1}")
+        step, review = await _round(current_root_run(), f"{item.step}-{len(rejections) + 1}")
         if review is None:
             return _Missing(item, step, rejections, last)
         if review.outcome is None:
@@ -147,7 +145,7 @@ async def _standing(item: Reviewable) -> "Released | Refused | _Waiting | _Missi
         if review.is_approved:
             return _released(review, rejections)
         rejections, last = (*rejections, review.rejection), review
-        if review.outcome.kind != "reject" or len(rejections) >= policy.max_rounds:
+        if review.outcome.kind != "reject" or len(rejections) >= review.policy.max_rounds:
             return Refused(review=review.id, reason=review.state, rejections=rejections)
 
 
@@ -182,7 +180,7 @@ async def _drafted(missing: _Missing) -> Draft | Refused:
     try:
         return await missing.item.make(missing.rejections)
     except ModelError as error:
-        if missing.last is None:
+        if missing.last is None or error.transient:
             raise
         why = f"it could not be drafted again: {error}"
         return Refused(review=missing.last.id, reason=why, rejections=missing.rejections)
@@ -213,16 +211,15 @@ async def _answer(waiting: _Waiting) -> None:
     if deployed:
         said = await asuspend_flow_run(form, timeout=_FOR_EVER, key=key)
     else:
-        get_run_logger().info("Review %s waits for a person: %s", review.id, runtime.ui_url)
+        tell_waiting(review)
         async with _kept_alive(review):
             said = await apause_flow_run(
                 form, timeout=_FOR_EVER, poll_interval=POLL_SECONDS, key=key
             )
-    review = await read_review(review.id)
     if is_wakeup(said):
         await fetch("take_answer", {"review": review.id})
-    elif review.outcome is None:
-        await _heard(review, said)
+    else:
+        await _heard(await read_review(review.id), said)
 
 
 async def _heard(review: Review, said: ReviewForm) -> None:

@@ -327,6 +327,8 @@ def _whole(each: "Review") -> str:
     parts = [_line(each)]
     if each.draft.material:
         parts.append(f"It answers:\n{each.draft.material}")
+    if each.draft.shown and each.text == each.draft.text:
+        parts.append(each.draft.shown)
     parts += [f"{evidence.source}:\n{evidence.quote}" for evidence in each.draft.evidence]
     parts += [each.text, f"SHA-256 {digest(each.text)}"]
     return "\n\n".join(parts)

@@ -13,20 +13,23 @@ from tasks.markdown import escaped, table
 
 
 def change_markdown(proposals: Sequence[Proposal], effects: Sequence[Effect]) -> str:
-    """Proposals as a table, before and after, and what else a rehearsal has shown to change."""
-    rows = [
-        (_place(e.table, e.key), _said(e.column), _value(e.old), _value(e.new), _said(e.reason))
-        for e in proposals
-    ]
-    told = table(("Record", "Column", "Before", "After", "Why"), "lllll", rows)
+    """Proposals, each value before and after, and what else a rehearsal has shown to change. Lines
+    and no table: a form is narrow, and would show only what was before."""
     asked = {(each.table, each.key, each.column) for each in proposals}
+    told = [
+        f"- **{_place(each.table, each.key)}**, {_said(each.column)}: "
+        f"{_value(each.old)} → **{_value(each.new)}** ({_said(each.reason) or 'no reason'})"
+        for each in proposals
+    ]
     others = [
         f"- {_place(effect.table, effect.key)}, {_said(column)}: {_value(before)} → {_value(after)}"
         for effect in effects
         for column, before, after in _changed(effect)
         if (effect.table, effect.key, column) not in asked
     ]
-    return told + ("\n\nThe database changes besides:\n\n" + "\n".join(others) if others else "")
+    if others:
+        told += ["", "The database changes besides:", "", *others]
+    return "\n".join(told)
 
 
 def report_markdown(change: Change) -> str:

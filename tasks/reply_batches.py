@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from textwrap import wrap
 
 from tasks.markdown import escaped, table
 from tasks.reply_checks import reply_faults
+
+_WIDTH = 48  # characters of a line in a cell
 
 
 def batch_text(replies: Mapping[str, str]) -> str:
@@ -18,10 +21,15 @@ def batch_replies(text: str) -> dict[str, str]:
     return replies
 
 
-def batch_markdown(replies: Mapping[str, str], tickets: Mapping[str, str]) -> str:
-    """The replies beside what they answer, as a table."""
-    rows = ((_cell(each), _cell(tickets[each]), _cell(reply)) for each, reply in replies.items())
-    return table(("Ticket", "It says", "Reply"), "lll", rows)
+def batch_markdown(replies: Mapping[str, str]) -> str:
+    """The replies as a table that fits into a form."""
+    rows = ((escaped(each), _cell(reply)) for each, reply in replies.items())
+    return table(("Ticket", "Reply"), "ll", rows)
+
+
+def batch_material(tickets: Mapping[str, str]) -> str:
+    """What the replies answer, by ticket."""
+    return "\n\n".join(f"{ticket}:\n{text}" for ticket, text in tickets.items())
 
 
 def batch_faults(text: str, inputs: Mapping[str, str]) -> list[str]:
@@ -44,6 +52,6 @@ def batch_faults(text: str, inputs: Mapping[str, str]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """A text as a cell: its line breaks are the only HTML in it."""
-    lines = (escaped(line.strip()) for line in text.strip().splitlines())
-    return "<br>".join(line for line in lines if line)
+    """A text as a cell: its line breaks are the only HTML in it. Prefect's tables wrap no line."""
+    lines = (line for each in text.strip().splitlines() for line in wrap(each, _WIDTH))
+    return "<br>".join(map(escaped, lines))

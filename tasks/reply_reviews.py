@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 
-from tasks.reply_batches import batch_markdown, batch_replies, batch_text
+from tasks.reply_batches import (
+    batch_markdown,
+    batch_material,
+    batch_replies,
+    batch_text,
+)
 from tasks.reply_drafting import Drafted, RepliesRequest, redrafted
 from tasks.review_output import Refused, Released, Reviewable
 from tasks.reviews import Draft, Evidence, Rejection, Subject
@@ -63,7 +68,8 @@ async def _several(
     by_ticket = {each.ticket.id: reply for each, reply in zip(pack, replies, strict=True)}
     return Draft(
         text=batch_text(by_ticket),
-        shown=batch_markdown(by_ticket, {each.ticket.id: each.ticket.text for each in pack}),
+        shown=batch_markdown(by_ticket),
+        material=batch_material({each.ticket.id: each.ticket.text for each in pack}),
         inputs={each.ticket.id: "\n\n".join(each.inputs.values()) for each in pack},
         evidence=_without_doubles(pack),
     )

@@ -124,9 +124,8 @@ async def test_a_batch_is_one_review_with_a_table_and_is_edited_or_rejected_as_a
             "reason": "Please be polite",
         },
     )
-    assert "| T\\-1 | Where is my order 4711? Jo | Hello, about\\: order 4711. |" in shown or (
-        "| T-1 | Where is my order 4711? Jo | Hello, about: order 4711. |" in shown
-    )
+    assert "| T-1 | Hello, about: order 4711. |" in shown.replace("\\", "")
+    assert "Where is my order 4711? Jo" in shown
     again, _ = await waiting(run, "replies-1-2-1", 2)
     replies = json.loads(again.text)
     assert replies["T-2"] == "Dear customer, about: crashes."

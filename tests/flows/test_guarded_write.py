@@ -76,7 +76,7 @@ async def test_a_change_of_high_risk_waits_and_is_shown_before_and_after(
     shown = await run.answer("review-1-1", {"decision": "approve", "reviewer": "Ann"})
     done = await run.task
     plain = shown.replace("\\", "")
-    assert "| crm.customers 2 | credit | 40.00 | 65.00 | Two visits fell out. |" in plain
+    assert "**crm.customers 2**, credit: 40.00 → **65.00** (Two visits fell out.)" in plain
     assert "The database changes besides:" in shown
     assert r"updated\_at" in shown
     assert r"Give \<b\>Brackenfield" in shown

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from infra.errors import DatabaseError
+from infra.health import missing_roles
 from infra.schema import migrate
 
 
@@ -105,3 +106,27 @@ def test_a_user_who_may_not_create_extensions_is_told_who_may(empty_database: st
                 migrate(psycopg.conninfo.make_conninfo(empty_database, user=name, password="x"))
         finally:
             connection.execute(sql.SQL("drop role {}").format(role))
+
+
+def test_who_may_make_no_roles_gets_the_schema_and_doctor_names_the_roles_he_lacks(
+    empty_database: str,
+) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("create role plain_owner login password 'plain'")
+        try:
+            connection.execute("create extension vector")
+            connection.execute(
+                sql.SQL("alter database {} owner to plain_owner").format(
+                    sql.Identifier(connection.info.dbname)
+                )
+            )
+            where = f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+            url = f"postgresql://plain_owner:plain@{where}?sslmode=disable"
+            migrate(url)
+            roles = ["patterns_proposer", "patterns_applier"]
+            assert missing_roles(url, roles) == roles
+            assert missing_roles(empty_database, roles) == []
+        finally:
+            connection.execute("reassign owned by plain_owner to current_user")
+            connection.execute("drop owned by plain_owner")
+            connection.execute("drop role plain_owner")

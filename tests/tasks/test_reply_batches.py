@@ -3,7 +3,13 @@ import json
 import pytest
 from markdown_it import MarkdownIt
 
-from tasks.reply_batches import batch_faults, batch_markdown, batch_replies, batch_text
+from tasks.reply_batches import (
+    batch_faults,
+    batch_markdown,
+    batch_material,
+    batch_replies,
+    batch_text,
+)
 
 REPLIES = {"T-2": "Dear Ann,\nyes | <b>no</b>", "T-1": "Grüße"}
 INPUTS = {"T-2": "Is it yes?", "T-1": "14 days?"}
@@ -16,12 +22,14 @@ def test_a_batch_is_one_text_that_reads_back_in_order() -> None:
     assert "Grüße" in text
 
 
-def test_a_batch_is_shown_as_a_table_in_which_nothing_is_markup() -> None:
-    shown = batch_markdown(REPLIES, {"T-2": "Is it\n\nyes?", "T-1": "| x |"})
+def test_a_batch_is_shown_as_a_table_in_which_nothing_is_markup_and_lines_are_short() -> None:
+    long = "word " * 30
+    shown = batch_markdown({**REPLIES, "T-3": long})
     page = MarkdownIt("commonmark", {"html": True}).enable("table").render(shown)
-    assert page.count("<tr>") == 3
+    assert page.count("<tr>") == 4
     assert "Dear Ann,<br>yes | &lt;b&gt;no&lt;/b&gt;" in page
-    assert "Is it<br>yes?" in page
+    assert page.count("<br>") == 1 + 3
+    assert batch_material({"T-2": "Is it?", "T-1": "No."}) == "T-2:\nIs it?\n\nT-1:\nNo."
 
 
 @pytest.mark.parametrize(

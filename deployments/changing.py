@@ -117,7 +117,8 @@ def _lines(each: "Change") -> str:
 
 
 def _line(each: "Change") -> str:
-    what = f"undo of {each.undo_of}" if each.undo_of else f"{len(each.cells)} cells"
+    count = len(each.cells)
+    what = f"undo of {each.undo_of}" if each.undo_of else f"{count} cell{'s' * (count > 1)}"
     how = f"review {each.review}" if each.review else "" if each.undo_of else "low risk"
     undone = f"undone by {each.undone_by}" if each.undone_by else ""
     told = (f"{each.at:%Y-%m-%d %H:%M}", what, f"by {each.requester or '-'}", how, undone)

@@ -13,7 +13,7 @@ from prefect import flow
 
 from tasks.progress import progress
 from tasks.reply_drafting import RepliesRequest, draft_all, load_tickets
-from tasks.reply_release import RepliesDone, release_replies, require_drafted, require_writable
+from tasks.reply_release import RepliesDone, release_replies, require_drafted, require_ready
 from tasks.reply_report import publish_replies
 from tasks.reply_reviews import reviews_of
 from tasks.review_output import review_all
@@ -24,7 +24,7 @@ from tasks.runs import charged
 @flow(name="draft-replies", persist_result=True)
 async def draft_replies(request: RepliesRequest) -> RepliesDone:
     """Draft replies to tickets from a knowledge base, and release those that people approve."""
-    require_writable(request.out)
+    require_ready(request)
     async with charged():
         tickets = await load_tickets(request)
         async with progress("Drafting replies", len(tickets)) as drafting:

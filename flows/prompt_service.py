@@ -21,9 +21,10 @@ from tasks.runs import charged
 async def answer_prompt(request: PromptRequest) -> Answer:
     """Answer from one named prompt."""
     async with charged():
-        answer = await answer_once(request)
         if request.review:
             released = await review_output(subject_of(request), partial(draft_of, request))
             answer = await released_answer(request, released)
+        else:
+            answer = await answer_once(request)
         await publish_answer(answer)
     return answer

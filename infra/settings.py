@@ -1,5 +1,6 @@
 """Settings: one frozen class, read lazily from ``PATTERNS_*`` variables; nobody else reads them."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettings
 
 from infra.errors import SettingsError
 from infra.review_policy import ReviewPolicy
@@ -178,3 +180,8 @@ def get_settings() -> Settings:
             f"PATTERNS_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
         )
         raise SettingsError(f"{faults}. Mend the variable and try again.") from None
+    except UnreadableSettings as error:  # its message names the field
+        [field] = re.findall(r'field "(\w+)"', str(error))
+        raise SettingsError(
+            f"PATTERNS_{field.upper()} is not JSON. See .env.example for its form."
+        ) from None

@@ -9,10 +9,12 @@ from tasks.change_checks import needs_review
 from tasks.change_proposals import ChangeSet, propose
 from tasks.change_report import change_markdown
 from tasks.change_rules import current_rules
-from tasks.review_output import Released
+from tasks.review_output import Released, require_policies
 from tasks.reviews import Draft, Rejection, Subject
 from tasks.runs import RETRIED
 from tasks.steps import current_root_run, once
+
+_POLICY = "changes"
 
 
 class ChangeRequest(BaseModel):
@@ -59,7 +61,7 @@ class Changed(BaseModel):
 def subject_of(request: ChangeRequest) -> Subject:
     """What is reviewed of a request."""
     return Subject(
-        title="Changes of records", kind="changes", policy="changes", author=request.requester
+        title="Changes of records", kind="changes", policy=_POLICY, author=request.requester
     )
 
 
@@ -79,6 +81,8 @@ async def draft_of(request: ChangeRequest, rejections: tuple[Rejection, ...]) ->
 async def propose_changes(request: ChangeRequest) -> Proposed:
     """The changes that a request asks for, checked and rehearsed; once for a run: one that has
     applied them, and was killed then, must not find them stale."""
+
+    require_policies([_POLICY])
 
     async def rehearsed() -> Proposed:
         change, rules = await _proposed_once(request, ()), await current_rules()

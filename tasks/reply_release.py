@@ -15,9 +15,9 @@ from infra.postgres import transaction
 from infra.sql import queries
 from infra.storage import writing
 from tasks.reply_drafting import Drafted, RepliesRequest
-from tasks.reply_reviews import Reviewed, replies_of
+from tasks.reply_reviews import POLICY, Reviewed, replies_of
 from tasks.review_chain import digest
-from tasks.review_output import Refused, Released
+from tasks.review_output import Refused, Released, require_policies
 from tasks.runs import RETRIED
 from tasks.steps import current_root_run
 
@@ -63,11 +63,13 @@ class RepliesDone(BaseModel):
     file: str | None
 
 
-def require_writable(path: str | None) -> None:
-    """Raise InputError now for a file that cannot be written, not after people have reviewed."""
-    if path is None:
+def require_ready(request: RepliesRequest) -> None:
+    """Raise now, not after drafts were made and reviewed: InputError for a file that cannot be
+    written, SettingsError for a policy that nobody could decide by."""
+    require_policies([POLICY])
+    if request.out is None:
         return
-    file = Path(path).expanduser()
+    file = Path(request.out).expanduser()
     if file.suffix not in SUFFIXES:
         raise InputError(f"{file}: its name has to end in one of {', '.join(SUFFIXES)}.")
     if not file.absolute().parent.is_dir():

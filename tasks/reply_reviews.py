@@ -15,6 +15,8 @@ from tasks.reviews import Draft, Evidence, Rejection, Subject
 from tasks.runs import together
 from tasks.steps import once
 
+POLICY = "replies"
+
 Reviewed = tuple[tuple[Drafted, ...], Reviewable]
 
 
@@ -40,7 +42,7 @@ def _reviewable(pack: tuple[Drafted, ...], number: int, request: RepliesRequest)
     subject = Subject(
         title=what,
         kind="reply" if single else "replies",
-        policy="replies",
+        policy=POLICY,
         author=request.requester,
     )
     make = partial(_single, pack[0], number) if single else partial(_several, pack, number)

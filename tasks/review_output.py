@@ -7,7 +7,7 @@ stands is read from the database, and the answer of a form is only one of the wa
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -104,6 +104,7 @@ async def review_all(items: Sequence[Reviewable]) -> list[Released | Refused]:
     other. Raises what `review_output` raises but ReviewRefused.
     """
     lost: dict[str, Refused] = {}
+    require_policies(item.subject.policy for item in items)
     while True:
         standing = [lost.get(item.step) or await _standing(item) for item in items]
         if missing := [each for each in standing if isinstance(each, _Missing)]:
@@ -112,6 +113,12 @@ async def review_all(items: Sequence[Reviewable]) -> list[Released | Refused]:
             await _answer(waiting[0])
         else:
             return [each for each in standing if isinstance(each, Released | Refused)]
+
+
+def require_policies(names: Iterable[str]) -> None:
+    """Raise SettingsError for a policy that nobody could decide by, before anything is drafted."""
+    for name in {*names}:
+        get_settings().review_policy(name)
 
 
 @dataclass(frozen=True)
@@ -216,6 +223,7 @@ async def _answer(waiting: _Waiting) -> None:
             said = await apause_flow_run(
                 form, timeout=_FOR_EVER, poll_interval=POLL_SECONDS, key=key
             )
+        await fetch("end_wait", {"review": review.id})
     if is_wakeup(said):
         await fetch("take_answer", {"review": review.id})
     else:

@@ -62,7 +62,7 @@ async def tend(review: Review) -> list[Tended]:
     elif review.is_due:
         review = await expire(review.id)
         deeds.append("expired" if review.outcome else "escalated")
-    if run and _is_zombie(review, run, ended):
+    if run and _is_zombie(review, run):
         await _mend(run.id, review.id)
         deeds.append("mended")
     elif run and review.outcome and await wake(review):
@@ -136,12 +136,10 @@ def _why_nobody_waits(review: Review, run: FlowRun | None) -> str | None:
     return None
 
 
-def _is_zombie(review: Review, run: FlowRun, ended: str | None) -> bool:
-    """Whether the run stands in Prefect as one that goes on, and has no process. A run whose review
-    was decided may be past it, and says no more that it lives."""
-    if review.deployed is not False or not review.lapsed or run.state is None:
-        return False
-    return run.state.is_paused() or (ended is not None and not run.state.is_final())
+def _is_zombie(review: Review, run: FlowRun) -> bool:
+    """Whether the run stands in Prefect as one that goes on, and its process died in the wait."""
+    dead = review.deployed is False and review.lapsed
+    return bool(dead and run.state and not run.state.is_final())
 
 
 async def _mend(run: UUID, number: int) -> None:

@@ -7,11 +7,11 @@ import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Paused
+from prefect.states import Paused, Running
 
 from flows.human_review import tend_reviews
 from flows.prompt_service import answer_prompt
-from infra.errors import DatabaseError, ReviewRefused
+from infra.errors import DatabaseError, ReviewRefused, SettingsError
 from infra.review_policy import ReviewPolicy
 from infra.settings import get_settings
 from tasks import review_output
@@ -192,6 +192,15 @@ async def test_a_text_that_is_edited_while_the_form_waits_has_to_be_read_again(
     assert (await run.task).reply == edited
 
 
+async def test_a_policy_that_nobody_could_decide_by_is_said_before_anything_is_drafted(
+    monkeypatch: pytest.MonkeyPatch, endpoint: ScriptedEndpoint
+) -> None:
+    policy(monkeypatch, roles=["lead"])
+    with pytest.raises(SettingsError, match="Nobody in PATTERNS_REVIEWERS has a role"):
+        await start(answer_prompt, HELD_BACK).task
+    assert endpoint.calls == []
+
+
 async def test_nobody_decides_in_time_and_the_policy_does(monkeypatch: pytest.MonkeyPatch) -> None:
     policy(monkeypatch, expires_after=2 / 3600)
     run = start(answer_prompt, HELD_BACK)
@@ -220,23 +229,32 @@ async def test_a_draft_that_is_changed_between_showing_and_release_is_not_releas
         await run.task
 
 
-async def test_a_killed_local_run_is_found_and_mended_and_its_review_ends(database: str) -> None:
+@pytest.mark.parametrize("decided", [False, True])
+@pytest.mark.parametrize("state", ["Paused", "Running"])
+async def test_a_killed_local_run_is_found_and_mended_and_its_review_ends(
+    database: str, state: str, decided: bool
+) -> None:
+    run = await paused_at("review-1-1")
+    review = await opened(root_run=run.id)
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "insert into patterns.review_waits (review, deployed, held_until) "
+            "values (%s, false, now() - interval '2 minutes')",
+            [review.id],
+        )
+    if decided:
+        await decide(review.id, approval(review))
     async with get_client() as client:
-        run = await client.create_flow_run(answer_prompt, state=Paused(timeout_seconds=1000))
-        review = await opened(root_run=run.id)
-        with psycopg.connect(database) as connection:
-            connection.execute(
-                "insert into patterns.review_waits (review, deployed, shown_sha256, held_until) "
-                "values (%s, false, '', now() - interval '2 minutes')",
-                [review.id],
-            )
+        if state == "Running":  # somebody resumed what has no process
+            await client.set_flow_run_state(run.id, Running(), force=True)
         inbox = await tend_reviews()
         mended = await client.read_flow_run(run.id)
-    assert [each.deed for each in inbox.tended] == ["abandoned", "mended"]
+    assert [each.deed for each in inbox.tended][-1] == "mended"
     assert mended.state is not None
     assert mended.state.is_crashed()
     assert "Start it anew" in str(mended.state.message)
     assert (await reviews(), (await verify()).faults) == ([], ())
+    assert (await tend_reviews()).tended == ()
 
 
 async def test_a_local_run_that_waits_is_not_taken_for_dead_and_stands_in_the_inbox() -> None:
@@ -246,6 +264,7 @@ async def test_a_local_run_that_waits_is_not_taken_for_dead_and_stands_in_the_in
     assert ([each.id for each in inbox.waiting], inbox.tended) == ([review.id], ())
     await run.answer("review-1-1", APPROVE)
     await run.task
+    assert not (await read_review(review.id)).lapsed
 
 
 async def test_a_review_whose_run_has_ended_is_abandoned_and_a_run_that_starts_again_asks_again(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import ArtifactSort
 from pypdf import PdfWriter
 
 from flows.rag import answer_question, evaluate_retrieval, ingest_documents
@@ -102,7 +103,8 @@ async def test_an_evaluation_leaves_a_table_and_a_plot(folder: Path, tmp_path: P
     assert [each.mode for each in found.qualities] == ["vector", "text", "hybrid"]
     assert found.qualities[-1].ndcg_at_10 == 1.0
     async with get_client() as client:
-        artifacts = [artifact.data for artifact in await client.read_artifacts()]
+        newest = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC)
+    artifacts = [artifact.data for artifact in newest]
     assert any("nDCG@10" in str(each) and "data:image/png" in str(each) for each in artifacts)
 
 

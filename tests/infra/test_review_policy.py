@@ -53,3 +53,9 @@ def test_a_setting_that_is_no_policy_names_the_variable(monkeypatch: pytest.Monk
     monkeypatch.setenv("PATTERNS_REVIEW_POLICIES", '{"default": {"people": 2}}')
     with pytest.raises(SettingsError, match=r"PATTERNS_REVIEW_POLICIES\.DEFAULT: .*need codes"):
         get_settings()
+
+
+def test_a_setting_that_is_no_json_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATTERNS_REVIEWERS", "Ann,Bob")
+    with pytest.raises(SettingsError, match=r"PATTERNS_REVIEWERS is not JSON\."):
+        get_settings()

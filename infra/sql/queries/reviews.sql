@@ -57,6 +57,10 @@ set deployed = excluded.deployed, holder = excluded.holder, held_until = exclude
 update patterns.review_waits set held_until = now() + make_interval(secs => %(lease)s)
 where review = %(review)s and holder = %(holder)s;
 
+-- name: end_wait
+-- A process that lives has heard: one that is killed leaves a lease that runs out.
+update patterns.review_waits set held_until = null where review = %(review)s;
+
 -- name: take_answer
 update patterns.review_waits set answers = answers + 1, shown_sha256 = ''
 where review = %(review)s;

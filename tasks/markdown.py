@@ -27,6 +27,13 @@ def quoted(text: str) -> str:
     return "\n".join(f"> {line}" for line in escaped(text).split("\n"))
 
 
+def fenced(text: str) -> str:
+    """The text as a block of code, whatever is in it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
 def table(head: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -> str:
     """A table of cells that are Markdown already; ``alignment``: l or r for each column."""
     rule = ["---:" if side == "r" else "---" for side in alignment]

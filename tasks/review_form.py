@@ -7,7 +7,7 @@ from prefect.input import RunInput
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.postgres import fetch
-from tasks.markdown import escaped, quoted
+from tasks.markdown import escaped, fenced, quoted
 from tasks.review_chain import digest
 from tasks.review_rules import ReasonCode, ReviewAnswer, Verdict
 from tasks.reviews import Rejection, Review
@@ -79,6 +79,7 @@ def form_text(review: Review, history: Sequence[Rejection], taken: Spent) -> str
         _titled("It answers", quoted(review.draft.material) if review.draft.material else ""),
         _titled("It rests on", _evidence(review)),
         _titled("Rejected before", _history(history)),
+        _titled("The bytes that are released", _bytes(review)),
         _terms(review, taken),
     )
     return "\n\n".join(part for part in parts if part)
@@ -87,6 +88,11 @@ def form_text(review: Review, history: Sequence[Rejection], taken: Spent) -> str
 def _shown(review: Review) -> str:
     edited = review.text != review.draft.text
     return quoted(review.text) if edited or not review.draft.shown else review.draft.shown
+
+
+def _bytes(review: Review) -> str:
+    """The text itself, where something more readable was shown in its place."""
+    return fenced(review.text) if _shown(review) == review.draft.shown else ""
 
 
 def _evidence(review: Review) -> str:

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tasks.markdown import escaped, quoted
+from tasks.markdown import escaped, fenced, quoted
 from tests.tasks.reports import HOSTILE
 
 RENDERER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -91,3 +91,12 @@ def test_words_keep_their_punctuation() -> None:
 
 def test_line_breaks_stay() -> None:
     assert RENDERER.render(escaped("a\nb\r\n\r\nc\n")) == "<p>a<br />\nb</p>\n<p>c</p>\n"
+
+
+@given(texts)
+@example("```\n````")
+def test_a_fenced_text_is_code_whatever_is_in_it(text: str) -> None:
+    page = RENDERER.render(fenced(text))
+    code = re.fullmatch(r"<pre><code>(.*)</code></pre>\n", page, re.DOTALL)
+    assert code
+    assert html.unescape(code[1]) == f"{text}\n"

@@ -103,6 +103,13 @@ def test_an_edited_text_is_shown_in_the_drafts_place() -> None:
     assert "> Dear Bob" in form_text(edited, (), TAKEN)
 
 
+def test_where_a_table_is_shown_the_very_bytes_stand_below_it() -> None:
+    told = kept(draft=DRAFT.model_copy(update={"text": "{```<b>}", "shown": "| a table |"}))
+    page = MarkdownIt("commonmark", {"html": True}).render(form_text(told, (), TAKEN))
+    assert "<code>{```&lt;b&gt;}\n</code>" in page
+    assert "The bytes that are released" not in form_text(kept(), (), TAKEN)
+
+
 @pytest.mark.parametrize("seen", ["", digest("an earlier text")])
 def test_an_answer_is_bound_to_the_text_that_its_form_showed(seen: str) -> None:
     form = ReviewForm(decision=Verdict.APPROVE, reviewer="Ann", code="abc")

@@ -272,8 +272,10 @@ def _require_unaltered(row: Mapping[str, Any]) -> None:
         for event in events
         if event["kind"] == "edit"
     )
-    # A review from before openings were kept has its own hash to go by.
-    same = digest(row["text"]) == (opened[0]["shown_sha256"] if opened else row["sha256"])
+    # One that was decided before openings were kept has its own hash to go by.
+    old = bool(events) and all(event["format"] == 1 for event in events)
+    stored = opened[0]["shown_sha256"] if opened else row["sha256"] if old else None
+    same = digest(row["text"]) == stored
     beside = all(beside_sha256(row) == event["text_sha256"] for event in opened)
     if not (whole and same and beside):
         raise DatabaseError(

@@ -231,6 +231,8 @@ async def test_what_is_decided_is_not_abandoned() -> None:
     [
         "update patterns.reviews set text = 'Dear Eve'",
         "update patterns.reviews set text = 'Dear Eve', sha256 = encode(sha256('Dear Eve'), 'hex')",
+        "delete from patterns.review_events; update patterns.reviews set text = 'Dear Eve', "
+        "sha256 = encode(sha256('Dear Eve'), 'hex')",
         "update patterns.reviews set author = 'Bob'",
         "update patterns.reviews set policy = policy || '{\"people\": 5}'",
         "update patterns.reviews set reviewers = '{\"Eve\": []}'",

@@ -148,16 +148,19 @@ class Settings(BaseSettings):
     def review_policy(self, name: str) -> ReviewPolicy:
         """The policy of that name, else the default one.
 
-        Raises SettingsError for a policy whose roles nobody in the list of reviewers has.
+        Raises SettingsError for one by which too few of the reviewers could decide.
         """
         policies = self.review_policies
         policy = policies.get(name) or policies.get("default") or ReviewPolicy()
-        held = {role for roles in self.reviewers.values() for role in roles}
         for roles in (policy.roles, policy.escalate_to):
-            if roles and not held & {*roles}:
+            able = [
+                each for each, held in self.reviewers.items() if not roles or {*held} & {*roles}
+            ]
+            if (roles or self.reviewers) and len(able) < policy.people:
                 raise SettingsError(
-                    f"Nobody in PATTERNS_REVIEWERS has a role of the review policy {name}: "
-                    f"{', '.join(roles)}. Give it to somebody."
+                    f"The review policy {name} needs {policy.people} of PATTERNS_REVIEWERS"
+                    + (f" with a role of: {', '.join(roles)}" if roles else "")
+                    + f", and there are {len(able)}. Name more there, or give them the role."
                 )
         return policy
 

@@ -196,7 +196,7 @@ async def test_a_policy_that_nobody_could_decide_by_is_said_before_anything_is_d
     monkeypatch: pytest.MonkeyPatch, endpoint: ScriptedEndpoint
 ) -> None:
     policy(monkeypatch, roles=["lead"])
-    with pytest.raises(SettingsError, match="Nobody in PATTERNS_REVIEWERS has a role"):
+    with pytest.raises(SettingsError, match="needs 1 of PATTERNS_REVIEWERS"):
         await start(answer_prompt, HELD_BACK).task
     assert endpoint.calls == []
 

@@ -37,16 +37,31 @@ def test_a_policy_has_a_name_or_is_the_default_one(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "rules",
-    [{"roles": ["lead"]}, {"on_expiry": "escalate", "escalate_to": ["lead"]}],
+    ("rules", "fault"),
+    [
+        (
+            {"roles": ["lead"]},
+            "needs 1 of PATTERNS_REVIEWERS with a role of: lead, and there are 0",
+        ),
+        ({"on_expiry": "escalate", "escalate_to": ["lead"]}, "with a role of: lead"),
+        ({"people": 3, "codes": True}, "needs 3 of PATTERNS_REVIEWERS, and there are 2"),
+        ({"people": 2, "codes": True, "roles": ["sales"]}, "needs 2 .* sales, and there are 1"),
+    ],
 )
-def test_a_role_that_nobody_has_is_said_at_once(
-    monkeypatch: pytest.MonkeyPatch, rules: dict[str, object]
+def test_a_policy_by_which_too_few_could_decide_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, rules: dict[str, object], fault: str
 ) -> None:
-    monkeypatch.setenv("PATTERNS_REVIEWERS", '{"Ann": ["support"]}')
+    monkeypatch.setenv("PATTERNS_REVIEWERS", '{"Ann": ["support"], "Bob": ["sales", "support"]}')
     monkeypatch.setenv("PATTERNS_REVIEW_POLICIES", json.dumps({"default": rules}))
-    with pytest.raises(SettingsError, match=r"Nobody in PATTERNS_REVIEWERS has a role .* lead"):
+    with pytest.raises(SettingsError, match=fault):
         get_settings().review_policy("default")
+
+
+def test_two_people_are_enough_where_two_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATTERNS_REVIEWERS", '{"Ann": ["support"], "Bob": ["support"]}')
+    rules = {"people": 2, "codes": True, "roles": ["support"]}
+    monkeypatch.setenv("PATTERNS_REVIEW_POLICIES", json.dumps({"default": rules}))
+    assert get_settings().review_policy("default").people == 2
 
 
 def test_a_setting_that_is_no_policy_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def reject(
     reason: Annotated[str, typer.Option(help="Why, in words. The next draft is made with them.")],
     reason_code: Annotated[
         str,
-        typer.Option("--code-of-reason", help="Why, in a word: wrong, incomplete, tone, …"),
+        typer.Option("--reason-code", help="Why, in a word: wrong, incomplete, tone, …"),
     ] = "other",
     by: Reviewer = None,
     code: Code = "",

@@ -102,8 +102,8 @@ def test_an_edited_text_is_read_from_a_file(kept: None, patterns: Command, tmp_p
 def test_a_rejection_has_a_reason_and_its_code(kept: None, patterns: Command) -> None:
     reject = ("review", "reject", "1", "--by", "Zoe", "--reason")
     refused(patterns(*reject, " "), "A rejection needs a reason in words.")
-    refused(patterns(*reject, "Too long", "--code-of-reason", "size"), "There is no reason 'size'")
-    done = patterns(*reject, "Too long", "--code-of-reason", "tone", "--json")
+    refused(patterns(*reject, "Too long", "--reason-code", "size"), "There is no reason 'size'")
+    done = patterns(*reject, "Too long", "--reason-code", "tone", "--json")
     found = json.loads(done.out)
     assert (found["verdict"], found["reason_code"], found["reason"]) == (
         "reject",

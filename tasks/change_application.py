@@ -228,7 +228,7 @@ def _require_fresh(
         raise ProposalRefused([f"Record {key} of {table} is gone, or may not be changed"])
     stale = [each.cell for name, each in wanted.items() if now[name] != each.old]
     if stale:
-        raise ProposalRefused([f"{cell} has changed since" for cell in stale])
+        raise ProposalRefused([f"{cell} has changed since; make a new request" for cell in stale])
 
 
 def _before(done: Change, cell: Cell) -> list[str | None]:

@@ -201,7 +201,9 @@ def _names(columns: Sequence[str]) -> sql.Composed:
 
 
 def _where(place: Place) -> sql.Composable:
-    return sql.SQL(" and ({})").format(_sql(place.where)) if place.where else sql.SQL("")
+    # Beside parameters, a percent sign has to be written twice.
+    text = (place.where or "true").replace("%", "%%")
+    return sql.SQL(" and ({})").format(_sql(text))
 
 
 def _sql(text: str) -> sql.SQL:

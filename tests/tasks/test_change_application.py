@@ -15,7 +15,9 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from infra.errors import DatabaseError, InputError, ProposalRefused
+from infra.guarded_tables import find
 from infra.review_policy import ReviewPolicy
+from infra.settings import get_settings
 from tasks.change_application import changes, read_change, rehearse, undo
 from tasks.change_checks import faults_of, needs_review
 from tasks.change_proposals import ChangeSet, Proposal
@@ -58,6 +60,29 @@ async def test_a_change_of_low_risk_is_applied_without_a_review(
     [cell] = done.cells
     assert (cell.before, cell.after, done.review) == ("false", "true", None)
     assert "(101,1,Planner,team,12,2026-09-01,t)" in str(records(database, "crm.subscriptions"))
+
+
+async def test_changes_are_written_by_the_applier_and_records_read_by_the_proposer(
+    rules: Rules, database: str
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("alter table crm.subscriptions add column written_by text")
+        connection.execute(
+            "create function crm.sign() returns trigger language plpgsql as "
+            "$$ begin new.written_by := current_user; return new; end $$"
+        )
+        connection.execute(
+            "create trigger signed before update on crm.subscriptions "
+            "for each row execute function crm.sign()"
+        )
+    [effect] = await rehearse(change_set(rules, PAUSE), rules)
+    assert effect.after["written_by"] == get_settings().applier_role
+    await applied(rules, PAUSE)
+    assert f",t,{get_settings().applier_role})" in str(records(database, "crm.subscriptions"))
+    place = rules.tables["crm.subscriptions"].place("crm.subscriptions")
+    assert await find(place, "id", "101", "paused", 5) == [{"key": "101", "old": "true"}]
+    with pytest.raises(DatabaseError, match="permission denied"):
+        await find(place, "id", "101", "written_by", 5)
 
 
 async def test_a_change_of_high_risk_is_applied_when_exactly_it_was_approved(
@@ -206,6 +231,36 @@ async def test_a_run_changes_once_however_often_and_from_wherever_it_comes(
     done = await asyncio.gather(*(applied(rules, PAUSE, run=run) for _ in range(6)))
     assert len({each.id for each in done}) == 1
     assert len(await changes()) == 1
+
+
+async def test_records_that_the_rules_leave_out_are_out_of_reach_also_by_a_pattern(
+    database: str, tmp_path: Any
+) -> None:
+    await guarded(database)
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "tables: {crm.customers: {find_by: [id], where: \"email like '%.org'\", "
+        "change: {phone: {risk: low}}}}"
+    )
+    rules = await register(file, "Zoe")
+    await applied(rules, proposal("crm.customers.phone", "1", "+44 1632 960101", None))
+    with pytest.raises(ProposalRefused, match=r"Record 2 of crm\.customers is gone, or may not"):
+        await applied(rules, proposal("crm.customers.phone", "2", "+44 1632 960102", None))
+
+
+async def test_a_change_that_would_put_its_record_out_of_reach_is_refused(
+    database: str, tmp_path: Any
+) -> None:
+    await guarded(database)
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "tables: {crm.customers: {find_by: [id], where: \"email like '%.org'\", "
+        "change: {email: {risk: low}}}}"
+    )
+    rules = await register(file, "Zoe")
+    away = proposal("crm.customers.email", "1", "office@greywillow.example.org", "a@b.com")
+    with pytest.raises(ProposalRefused, match="would be out of reach afterwards"):
+        await applied(rules, away)
 
 
 async def test_an_undo_gives_back_what_was(rules: Rules, database: str) -> None:

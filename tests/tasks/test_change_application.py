@@ -294,6 +294,26 @@ async def test_an_undo_after_a_later_change_is_refused(rules: Rules, database: s
     assert everything(database) == before
 
 
+async def test_an_undo_that_a_trigger_would_bend_is_refused_and_changes_nothing(
+    rules: Rules, database: str
+) -> None:
+    done = await applied(rules, PAUSE)
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "create function crm.keep_paused() returns trigger language plpgsql as "
+            "$$ begin new.paused := old.paused or new.paused; return new; end $$"
+        )
+        connection.execute(
+            "create trigger kept before update on crm.subscriptions "
+            "for each row execute function crm.keep_paused()"
+        )
+    before = everything(database)
+    with pytest.raises(ProposalRefused, match="would not be as it was: a trigger"):
+        await undo(done.id, "Ann")
+    assert everything(database) == before
+    assert (await read_change(done.id)).undone_by is None
+
+
 VALUES = {
     "numeric(12,4)": ("7.5000", "7.1"),
     "double precision": ("0.1", "1e-300"),

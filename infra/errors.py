@@ -20,6 +20,7 @@
     │   └── ReplyMalformed       the reply does not fit its schema, also when asked again
     ├── BudgetSpent              a run used up its calls, tokens or money
     ├── WorkIncomplete           a run lost more of its work than was allowed
+    ├── PlanRefused              no plan for a goal passes its checks, or there can be none
     ├── ProposalRefused          a proposed change breaks a rule; nothing was written
     └── ReviewRefused            a draft was rejected, or nobody decided in time
 
@@ -137,6 +138,10 @@ class BudgetSpent(PatternsError):
 
 class WorkIncomplete(PatternsError):
     """A run lost more of its work than was allowed. What was done is kept."""
+
+
+class PlanRefused(PatternsError):
+    """No plan for a goal passes its checks, or the planner sees no way. No tool was called."""
 
 
 class ProposalRefused(PatternsError):

@@ -23,9 +23,10 @@ from langchain_core.outputs import ChatGeneration, Generation
 from psycopg.types.json import Jsonb
 
 from infra.in_flight import wait_for_call
+from infra.messages import storable
 from infra.notices import stop_listening
 from infra.postgres import close_pool, fetch
-from infra.providers import price_of, storable
+from infra.providers import price_of
 from infra.settings import get_settings
 from infra.slots import HOLDER, LEASE
 

@@ -33,17 +33,10 @@ from infra.errors import (
     ReplyTruncated,
 )
 from infra.in_flight import CallsInFlight, wait_for_call
+from infra.messages import Message, storable
 from infra.notices import stop_listening
 from infra.postgres import close_pool, fetch, open_pool
-from infra.providers import (
-    Message,
-    RawReply,
-    close_clients,
-    open_clients,
-    price_of,
-    send,
-    storable,
-)
+from infra.providers import RawReply, close_clients, open_clients, price_of, send
 from infra.request import Request
 from infra.settings import get_settings
 from infra.slots import HOLDER, LEASE, wait_for_rate
@@ -243,7 +236,9 @@ async def _send_and_keep(
         ):
             sent.set()
             started = time.perf_counter()
-            raw = await send(request.model, messages, request.schema, request.max_tokens)
+            raw = await send(
+                request.model, messages, request.schema, request.max_tokens, request.tools
+            )
             cost = price_of(request.model, raw.prompt_tokens, raw.completion_tokens)
             budget.spend(raw.prompt_tokens + raw.completion_tokens, cost)
         door.answered[request.model] = door.answered.get(request.model, 0) + 1

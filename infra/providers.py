@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -21,6 +21,7 @@ from infra.errors import (
     ModelRejected,
     ModelUnavailable,
 )
+from infra.messages import Message, ToolSchema
 from infra.settings import Role, get_settings
 
 if TYPE_CHECKING:
@@ -34,22 +35,6 @@ _WHERE = "See `patterns doctor`; PATTERNS_CHAT_BASE_URL names the endpoint."
 _OVERFLOW = re.compile("maximum context|context (?:length|window|size)|exceed.{0,30}context")
 
 LOCAL_TIMEOUT = 600.0  # seconds: a CPU reads a full context in minutes
-
-
-@dataclass(frozen=True)
-class Message:
-    """One message: ``role`` is system, user or assistant."""
-
-    role: str
-    content: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "content", storable(self.content))
-
-
-def storable(text: str) -> str:
-    """The text without what neither JSON in PostgreSQL nor UTF-8 holds: NUL, half a surrogate."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True)
@@ -101,17 +86,28 @@ def price_of(model: str, prompt_tokens: int, completion_tokens: int) -> float | 
 
 
 async def send(
-    model: str, messages: tuple[Message, ...], schema: dict[str, Any] | None, max_tokens: int
+    model: str,
+    messages: tuple[Message, ...],
+    schema: dict[str, Any] | None,
+    max_tokens: int,
+    tools: Sequence[ToolSchema] = (),
 ) -> RawReply:
-    """Ask a model once. Raises a ModelError of the class that fits."""
+    """Ask a model once: for free text, for JSON of a schema, or, with tools, for a turn of its own.
+
+    Raises a ModelError of the class that fits.
+    """
     chat = await _chat_model(model, max_tokens)
-    turns = [(message.role, message.content) for message in messages]
+    turns = _vendors_messages(messages)
     patience = LOCAL_TIMEOUT if is_local(model) else get_settings().chat_timeout
     started = time.perf_counter()
     # A time limit of its own: the client's is for the next byte, and an endpoint may dribble.
     with _translated(model):
         async with asyncio.timeout(patience):
-            if _speaks_openai(model):
+            if tools:
+                limit: dict[str, Any] = {"max_tokens": max_tokens} if _speaks_openai(model) else {}
+                reply = await chat.bind_tools(_vendors_tools(tools)).ainvoke(turns, **limit)
+                text = _turn_of(reply)
+            elif _speaks_openai(model):
                 wanted = _response_format(schema, strict=not _own_endpoint(model)) if schema else {}
                 reply = await chat.ainvoke(turns, max_tokens=max_tokens, **wanted)
                 text = str(reply.text)
@@ -127,6 +123,44 @@ async def send(
     return RawReply(text, usage["input_tokens"], usage["output_tokens"], _finish(reply), seconds)
 
 
+def _vendors_messages(messages: Iterable[Message]) -> list[Any]:
+    from langchain_core.messages import AIMessage, ToolMessage
+
+    def vendors(said: Message) -> Any:
+        if said.calls:
+            calls = [{"name": c.tool, "args": c.arguments, "id": c.id} for c in said.calls]
+            return AIMessage(said.content, tool_calls=calls)
+        if said.role == "tool":
+            return ToolMessage(said.content, tool_call_id=said.answers)
+        return (said.role, said.content)
+
+    return [vendors(message) for message in messages]
+
+
+def _vendors_tools(tools: Iterable[ToolSchema]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.arguments),
+            },
+        }
+        for tool in tools
+    ]
+
+
+def _turn_of(reply: "AIMessage") -> str:
+    """The turn as JSON of `infra.messages.Turn`; arguments that are no JSON stay text, which no
+    turn has."""
+    calls = [
+        {"tool": call["name"], "arguments": call["args"], "id": call["id"]}
+        for call in (*reply.tool_calls, *reply.invalid_tool_calls)
+    ]
+    return json.dumps({"text": str(reply.text), "calls": calls}, ensure_ascii=False)
+
+
 def _speaks_openai(model: str) -> bool:
     return is_local(model) or model.startswith("openai:")
 
@@ -136,8 +170,23 @@ def _own_endpoint(model: str) -> bool:
 
 
 def _response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
-    named = {"name": schema["title"], "schema": schema, "strict": strict}
+    named = {"name": schema["title"], "schema": schema, "strict": strict and _is_strict(schema)}
     return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def _is_strict(schema: Any) -> bool:
+    """Whether the schema is one of those that a strict endpoint takes: everything is named, and
+    required."""
+    match schema:
+        case {"type": "object"} if schema.get("additionalProperties") is not False:
+            return False
+        case {"properties": properties} if {*properties} != {*schema.get("required", ())}:
+            return False
+        case {}:
+            return all(map(_is_strict, schema.values()))
+        case [*_]:
+            return all(map(_is_strict, schema))
+    return True
 
 
 async def open_clients() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from infra.providers import Message
+from infra.messages import Message, ToolSchema
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Request:
     ``fills``: pydantic model of the reply, or None for free text. ``sources``: SHA-256 of the texts
     that the messages quote, so that a forgotten text takes its calls along. ``attempt``: a number
     to ask again for a new sample. ``inputs``: of the prompt, kept beside the call for a replay.
+    ``tools``: of which the model may ask for calls; the reply is then an `infra.messages.Turn`.
     ``tenant``: whose reply nobody else is given. ``corpus``: version of what the answer rests on.
     """
 
@@ -33,6 +34,7 @@ class Request:
     inputs: Mapping[str, str] | None = None
     tenant: str = ""
     corpus: str = ""
+    tools: tuple[ToolSchema, ...] = ()
 
     @cached_property
     def schema(self) -> dict[str, Any] | None:
@@ -44,12 +46,13 @@ class Request:
         """What the model is asked, as JSON."""
         return {
             "model": self.model,
-            "messages": [[m.role, m.content] for m in self.messages],
+            "messages": [message.as_json for message in self.messages],
             "schema": self.schema,
             "max_tokens": self.max_tokens,
             "attempt": self.attempt,
             **({"tenant": self.tenant} if self.tenant else {}),
             **({"corpus": self.corpus} if self.corpus else {}),
+            **({"tools": [tool.as_json for tool in self.tools]} if self.tools else {}),
         }
 
     @cached_property

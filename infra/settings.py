@@ -130,6 +130,20 @@ class Settings(BaseSettings):
         description="PostgreSQL role that applies approved changes, and nothing else.",
     )
 
+    tools: tuple[str, ...] = Field(
+        (),
+        description='Modules of further tools for agents and workflows: ["company.tools"].',
+    )
+    tool_calls: Literal["native", "schema"] | None = Field(
+        None,
+        description="How a model asks for tools: natively, or by a JSON schema. Unset: by schema "
+        "for the embedded model, natively for others.",
+    )
+    http_hosts: tuple[str, ...] = Field(
+        (),
+        description='Hosts that the HTTP tools may speak to: ["api.example.com"]. Unset: none.',
+    )
+
     http_token: SecretStr | None = Field(
         None,
         min_length=8,

@@ -7,6 +7,7 @@ from prefect import task
 from pydantic import BaseModel
 
 from infra.llm import Reply, complete, kept_reply
+from infra.messages import Message, ToolSchema, Turn
 from infra.providers import model_of
 from infra.request import Request
 from tasks import semantic_cache
@@ -28,6 +29,8 @@ async def ask(
     tenant: str = "",
     corpus: str = "",
     similar: bool = True,
+    tools: tuple[ToolSchema, ...] = (),
+    turns: tuple[Message, ...] = (),
 ) -> Reply:
     """The reply to a prompt with these inputs.
 
@@ -36,8 +39,9 @@ async def ask(
     quote. ``attempt``: another number asks for another sample. ``model``: provider:model in place
     of that of the prompt's role. ``tenant``: whose replies nobody else is given. ``corpus``:
     version of what the answer rests on. ``similar``: whether the reply of a similar question will
-    do, where the prompt has one. Raises InputError for inputs that do not fit, and what
-    `infra.llm.complete` raises.
+    do, where the prompt has one. ``tools``: that the model may ask for, and the reply's value is a
+    Turn; ``turns``: the conversation after the prompt's message. Raises InputError for inputs that
+    do not fit, and what `infra.llm.complete` raises.
     """
     if isinstance(prompt, str):
         prompt = load_prompt(prompt)
@@ -45,7 +49,9 @@ async def ask(
         prompt,
         inputs,
         model,
-        fills=fills or prompt.reply_model,
+        turns,
+        fills=Turn if tools else fills or prompt.reply_model,
+        tools=tools,
         sources=sources,
         attempt=attempt,
         tenant=tenant,
@@ -71,15 +77,20 @@ async def cached(prompt: str, inputs: Mapping[str, str], tenant: str = "") -> Re
 
 
 def _request(
-    prompt: Prompt, inputs: Mapping[str, str], model: str | None = None, **rest: Any
+    prompt: Prompt,
+    inputs: Mapping[str, str],
+    model: str | None = None,
+    turns: tuple[Message, ...] = (),
+    **rest: Any,
 ) -> Request:
     return Request(
         prompt=prompt.name,
         version=prompt.version,
         model=model or model_of(prompt.model),
-        messages=prompt.render(inputs),
+        messages=(*prompt.render(inputs), *turns),
         max_tokens=prompt.max_tokens,
-        inputs=inputs,
+        # Of a conversation they are not all that was asked: it cannot be asked again from them.
+        inputs=None if turns else inputs,
         **rest,
     )
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import InputError
-from infra.providers import storable
+from infra.messages import storable
 from tasks.columns import BODIES, IDS, TITLES, first_of, require
 from tasks.corpus import read_source
 from tasks.document_files import HTML, MARKDOWN, SUFFIXES, read_document

@@ -16,8 +16,9 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
+from infra.messages import storable
 from infra.postgres import Jsonb, transaction
-from infra.providers import context_of, is_local, model_of, storable
+from infra.providers import context_of, is_local, model_of
 from infra.sql import queries
 from tasks.asking import ask
 from tasks.facts import PROMPT, Strategy, extractor_of, has_words, kept_facts

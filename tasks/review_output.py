@@ -77,11 +77,13 @@ class Refused(BaseModel):
 @dataclass(frozen=True)
 class Reviewable:
     """Something to review. ``make`` drafts it, with the rejections of the drafts before; ``step``
-    names it among those of the run, the same whenever the run passes here."""
+    names it among those of the run, the same whenever the run passes here; ``final``: a rejection
+    ends it, since there is no other draft to make."""
 
     subject: Subject
     make: Make
     step: str = "review"
+    final: bool = False
 
 
 async def review_output(subject: Subject, make: Make, *, step: str = "review") -> Released:
@@ -152,7 +154,8 @@ async def _standing(item: Reviewable) -> "Released | Refused | _Waiting | _Missi
         if review.is_approved:
             return _released(review, rejections)
         rejections, last = (*rejections, review.rejection), review
-        if review.outcome.kind != "reject" or len(rejections) >= review.policy.max_rounds:
+        rounds = 1 if item.final else review.policy.max_rounds
+        if review.outcome.kind != "reject" or len(rejections) >= rounds:
             return Refused(review=review.id, reason=review.state, rejections=rejections)
 
 

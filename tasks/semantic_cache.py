@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from infra.embeddings import embed, embedder_name
 from infra.llm import Reply, complete, kept_reply
+from infra.messages import storable
 from infra.postgres import HalfVector, Jsonb, fetch, transaction
-from infra.providers import storable
 from infra.request import Request
 from infra.settings import get_settings
 from infra.sql import queries

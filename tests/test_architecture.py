@@ -128,7 +128,7 @@ def test_env_example_is_what_the_settings_are() -> None:
     def line(name: str) -> str:
         field = Settings.model_fields[name]
         default = field.default
-        shown = "" if default in (None, PydanticUndefined) else str(default)
+        shown = "" if default in (None, PydanticUndefined, ()) else str(default)
         return f"# {field.description}\n#PATTERNS_{name.upper()}={shown}\n"
 
     fields = "\n".join(line(name) for name in Settings.model_fields)

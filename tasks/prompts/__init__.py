@@ -35,7 +35,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import InputError
-from infra.providers import Message
+from infra.messages import Message
 from infra.settings import Role, get_settings
 from tasks import replies
 

@@ -22,8 +22,8 @@ from infra.errors import (
     ReplyTruncated,
 )
 from infra.llm import complete, kept_reply
+from infra.messages import Message
 from infra.postgres import fetch, transaction
-from infra.providers import Message
 from infra.request import Request
 from infra.settings import get_settings
 from infra.sql import queries

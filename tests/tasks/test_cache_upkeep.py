@@ -6,8 +6,8 @@ import pytest
 
 from infra.errors import InputError
 from infra.llm import complete
+from infra.messages import Message
 from infra.postgres import transaction
-from infra.providers import Message
 from infra.request import Request
 from infra.settings import get_settings
 from tasks import semantic_cache

@@ -1,0 +1,56 @@
+"""Calls that write: what a person is shown of them, and what may be done when they are approved."""
+
+import json
+from collections.abc import Mapping
+
+from tasks.markdown import escaped, fenced
+from tasks.review_output import Refused, Released, Reviewable
+from tasks.reviews import Draft, Rejection, Subject
+from tasks.tool_calls import Call
+from tasks.tools import Approval, Tool
+
+POLICY = "calls"
+
+
+def reviewable(tool: Tool, call: Call, *, author: str, why: str) -> Reviewable:
+    """The review of a call; ``why``: the task or goal that it is for."""
+
+    async def make(rejections: tuple[Rejection, ...]) -> Draft:
+        if tool.drafts is None:
+            return _shown(tool, call, why)
+        arguments = dict(tool.arguments.model_validate(call.arguments))
+        draft = await tool.drafts(**arguments, rejections=rejections)
+        return draft.model_copy(update={"material": f"{why}\n\n{draft.material}".strip()})
+
+    subject = Subject(title=f"Call of {tool.name}", kind="call", policy=POLICY, author=author)
+    return Reviewable(subject, make, step=f"approve-{call.key}", final=tool.drafts is None)
+
+
+def approval_of(call: Call, released: Released) -> Approval:
+    """What lets a call be made."""
+    return Approval(key=call.key, text=released.text, review=released.review)
+
+
+def refusal(refused: Refused) -> str:
+    """Why a call is not made, in words for whoever asked for it."""
+    return f"A person did not approve it: {refused.reason}"
+
+
+def decisions(
+    calls: Mapping[str, Call], outcomes: list[Released | Refused]
+) -> dict[str, Approval | str]:
+    """What was decided on calls, by their keys: an approval, or why not."""
+    return {
+        key: approval_of(call, each) if isinstance(each, Released) else refusal(each)
+        for (key, call), each in zip(calls.items(), outcomes, strict=True)
+    }
+
+
+def _shown(tool: Tool, call: Call, why: str) -> Draft:
+    """The call itself: the tool's name and each argument."""
+    text = json.dumps(call.model_dump(), ensure_ascii=False, indent=1, sort_keys=True)
+    lines = [f"**{escaped(tool.name)}**: {escaped(tool.description)}"]
+    for name, value in call.arguments.items():
+        said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+        lines.append(f"{escaped(name)}:\n\n{fenced(said)}")
+    return Draft(text=text, shown="\n\n".join(lines), material=why)

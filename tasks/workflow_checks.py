@@ -1,0 +1,381 @@
+"""What is wrong with a workflow, found before any of it is carried out.
+
+Every fault names the step and says how to mend it: the planner reads it, and people do.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.errors import InputError
+from infra.providers import model_of, price_of
+from tasks.references import (
+    Reference,
+    alternatives,
+    references_in,
+    schema_at,
+    whole_reference,
+)
+from tasks.suggestions import did_you_mean
+from tasks.tool_calls import argument_faults
+from tasks.tools import Tool
+from tasks.workflows import APPROVE, ITEM, PARAMS, STEP_ID, Param, Step, Workflow
+
+MOST_STEPS = 40
+_PROMPT_TOKENS, _REPLY_TOKENS = 1500, 300  # about, of one call of a model
+_COMPARED = {"equal", "unequal", "greater", "less"}
+_JSON_TYPE = {"text": "string", "collection": "string", "corpus": "string"}
+
+
+class Fault(BaseModel):
+    """One thing that is wrong. ``code``: its class, in a word that can be counted; ``step``: where,
+    empty for the workflow as a whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    step: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.message}" if self.step else self.message
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What a workflow may take. ``items``: elements that a step is mapped over; ``cost``: USD."""
+
+    steps: int = MOST_STEPS
+    items: int = 20
+    model_calls: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a check looks things up in."""
+
+    workflow: Workflow
+    tools: Mapping[str, Tool]
+    ceiling: Ceiling
+    steps: Mapping[str, Step] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", self.workflow.by_id)
+
+
+def faults_of(
+    workflow: Workflow, tools: Mapping[str, Tool], ceiling: Ceiling | None = None
+) -> list[Fault]:
+    """All that is wrong with a workflow; nothing for a good one."""
+    known = _Known(workflow, tools, ceiling or Ceiling())
+    if found := list(_size(known)):
+        return found
+    if found := [*_names(known), *(f for s in workflow.steps for f in _tool(known, s))]:
+        return found
+    found = [fault for step in workflow.steps for fault in _references(known, step)]
+    found += _answer(known)
+    if cycle := workflow.cycle():
+        way = " needs ".join([*cycle, cycle[0]])
+        told = "it needs itself" if len(cycle) == 1 else f"they go round in a circle: {way}"
+        found.append(Fault(code="cycle", step=cycle[0], message=told))
+    found += _approvals(known)
+    if found:
+        return found
+    found = [fault for step in workflow.steps for fault in _step(known, step)]
+    return found or list(_cost(known))
+
+
+def require_sound(
+    workflow: Workflow, tools: Mapping[str, Tool], ceiling: Ceiling | None = None
+) -> None:
+    """Raise InputError with all faults of a workflow."""
+    if found := faults_of(workflow, tools, ceiling):
+        raise InputError(
+            "The workflow cannot be run. " + " ".join(f"{str(f).rstrip('.')}." for f in found)
+        )
+
+
+def estimated_calls(workflow: Workflow, tools: Mapping[str, Tool], items: int) -> int:
+    """The most calls of models that a workflow makes, about: a mapped step for ``items`` elements,
+    or for as many as are written there."""
+    calls = 0 if workflow.answer else 1
+    return calls + sum(
+        tools[step.tool].model_calls * (items if step.for_each else 1)
+        for step in workflow.steps
+        if step.tool != APPROVE
+    )
+
+
+def estimated_cost(calls: int) -> float | None:
+    """USD of so many calls, about; None when a price is unknown."""
+    return price_of(model_of("strong"), calls * _PROMPT_TOKENS, calls * _REPLY_TOKENS)
+
+
+def _size(known: _Known) -> Iterator[Fault]:
+    count, most = len(known.workflow.steps), known.ceiling.steps
+    if not count:
+        yield Fault(code="empty", step="", message="there is no step")
+    if count > most:
+        said = f"there are {count:,} steps, and {most} at most: map a step over a list instead"
+        yield Fault(code="too many steps", step="", message=said)
+
+
+def _names(known: _Known) -> Iterator[Fault]:
+    for name, count in Counter(step.id for step in known.workflow.steps).items():
+        if not STEP_ID.fullmatch(name):
+            said = "a step's id is a word of a-z, 0-9 and _, at most 40 letters"
+            yield Fault(code="bad id", step=name[:60], message=said)
+        if name in (ITEM, PARAMS):
+            yield Fault(
+                code="reserved id", step=name, message=f"no step is called {name}: rename it"
+            )
+        if count > 1:
+            yield Fault(code="duplicate id", step=name, message=f"{count} steps have this id")
+
+
+def _tool(known: _Known, step: Step) -> Iterator[Fault]:
+    if step.tool != APPROVE and step.tool not in known.tools:
+        near = did_you_mean(step.tool, known.tools)
+        said = f"there is no tool {step.tool!r}.{near} There are: {', '.join(known.tools)}"
+        yield Fault(code="unknown tool", step=step.id, message=said)
+
+
+def _references(known: _Known, step: Step) -> Iterator[Fault]:
+    held = [step.arguments, step.for_each, step.when and [step.when.value, step.when.to]]
+    for found in references_in(held):
+        yield from _reference(known, found, step)
+    for name in step.after:
+        if name not in known.steps:
+            said = f"after: there is no step {name!r}.{did_you_mean(name, known.steps)}"
+            yield Fault(code="unknown step", step=step.id, message=said)
+
+
+def _reference(known: _Known, found: Reference, step: Step | None) -> Iterator[Fault]:
+    place = step.id if step else "answer"
+
+    def fault(code: str, message: str) -> Fault:
+        return Fault(code=code, step=place, message=f"{found}: {message}")
+
+    if not found.is_well_formed:
+        yield fault("bad reference", "a reference looks like ${step.field[0].name}")
+    elif found.root == ITEM and not (step and step.for_each):
+        yield fault("item outside map", "only a step with for_each has an item")
+    elif found.root == PARAMS:
+        names = known.workflow.params
+        name = str(found.path[0]) if found.path else ""
+        if name not in names:
+            there = f"There are: {', '.join(names)}" if names else "There is none"
+            said = f"there is no parameter {name!r}.{did_you_mean(name, names)} {there}"
+            yield fault("unknown parameter", said)
+    elif found.root != ITEM and found.root not in known.steps:
+        near = did_you_mean(found.root, known.steps)
+        said = f"there is no step {found.root!r}.{near} There are: {', '.join(known.steps)}"
+        yield fault("unknown reference", said)
+    elif found.root in known.steps and known.steps[found.root].tool == APPROVE:
+        yield fault("reference to approval", "an approval has no result; name it in after")
+
+
+def _answer(known: _Known) -> Iterator[Fault]:
+    for found in references_in(known.workflow.answer):
+        yield from _reference(known, found, None)
+
+
+def _approvals(known: _Known) -> Iterator[Fault]:
+    approved = Counter[str]()
+    for step in known.workflow.steps:
+        if step.tool != APPROVE:
+            continue
+        if {*step.arguments} != {"steps"} or not step.approves or step.for_each or step.when:
+            said = f'{APPROVE} takes {{"steps": [ids of steps that write]}}, and nothing else'
+            yield Fault(code="bad approval", step=step.id, message=said)
+        approved.update(step.approves)
+        for name in step.approves:
+            if name not in known.steps:
+                said = f"it approves {name!r}, which is no step"
+                yield Fault(code="approval of unknown step", step=step.id, message=said)
+            elif not _writes(known, known.steps[name]):
+                said = f"it approves {name}, which does not write: leave it out"
+                yield Fault(code="approval of a read", step=step.id, message=said)
+    for step in known.workflow.steps:
+        if not _writes(known, step):
+            continue
+        if not approved[step.id]:
+            said = f"{step.tool} writes, and nobody approves it: add a step with the tool {APPROVE}"
+            said += f' and the arguments {{"steps": ["{step.id}"]}}'
+            yield Fault(code="unapproved write", step=step.id, message=said)
+        elif approved[step.id] > 1:
+            said = "several steps approve it: one is enough"
+            yield Fault(code="approved twice", step=step.id, message=said)
+
+
+def _writes(known: _Known, step: Step) -> bool:
+    return step.tool != APPROVE and known.tools[step.tool].writes
+
+
+def _step(known: _Known, step: Step) -> Iterator[Fault]:
+    """Faults of types, in a step whose references and tool are known to be there."""
+    if step.tool == APPROVE:
+        return
+    yield from _for_each(known, step)
+    yield from _condition(known, step)
+    given, tool = dict(step.arguments), known.tools[step.tool]
+    schema = tool.arguments.model_json_schema()
+    fields, defs = schema.get("properties", {}), schema.get("$defs", {})
+    for name in given.keys() - fields.keys():
+        there = f"It takes: {', '.join(fields)}" if fields else "It takes none"
+        said = f"{step.tool} takes no argument {name!r}.{did_you_mean(name, fields)} {there}"
+        yield Fault(code="unknown argument", step=step.id, message=said)
+    for name in schema.get("required", ()):
+        if name not in given:
+            said = f"{step.tool} needs the argument {name!r}"
+            yield Fault(code="missing argument", step=step.id, message=said)
+    for name in given.keys() & fields.keys():
+        wanted = {**fields[name], "$defs": defs}
+        yield from _argument(known, step, name, given[name], wanted)
+
+
+def _argument(
+    known: _Known, step: Step, name: str, value: Any, wanted: dict[str, Any]
+) -> Iterator[Fault]:
+    if whole := whole_reference(value):
+        try:
+            offered = _schema_of(known, whole, step)
+        except LookupError as error:
+            said = f"{name}: {whole}: {error.args[0]}"
+            yield Fault(code="unknown field", step=step.id, message=said)
+            return
+        if why := _mismatch(offered, wanted):
+            yield Fault(code="wrong type", step=step.id, message=f"{name}: {whole} is {why}")
+    elif any(references_in(value)):
+        yield from _parts(known, step, name, value)
+        if isinstance(value, str) and _types(wanted) and "string" not in _types(wanted):
+            said = f"{name}: it takes {_said(wanted)}, and a text is given"
+            yield Fault(code="wrong type", step=step.id, message=said)
+    else:
+        tool = known.tools[step.tool]
+        for said in argument_faults(tool, {name: value}):
+            if said.startswith((f"{name}:", f"{name}.")):
+                told = f"{said}; it takes {_said(wanted)}"
+                yield Fault(code="wrong type", step=step.id, message=told)
+
+
+def _parts(known: _Known, step: Step, name: str, value: Any) -> Iterator[Fault]:
+    for found in references_in(value):
+        try:
+            _schema_of(known, found, step)
+        except LookupError as error:
+            said = f"{name}: {found}: {error.args[0]}"
+            yield Fault(code="unknown field", step=step.id, message=said)
+
+
+def _for_each(known: _Known, step: Step) -> Iterator[Fault]:
+    if step.for_each is None:
+        return
+    whole = whole_reference(step.for_each)
+    if whole is None or whole.root == ITEM:
+        said = f"for_each is a reference to a list, such as ${{step.field}}, not {step.for_each!r}"
+        yield Fault(code="bad for_each", step=step.id, message=said)
+        return
+    try:
+        offered = _schema_of(known, whole, step)
+    except LookupError as error:
+        said = f"for_each: {whole}: {error.args[0]}"
+        yield Fault(code="unknown field", step=step.id, message=said)
+        return
+    if offered and "array" not in _types(offered):
+        said = f"for_each: {whole} is {_said(offered)}, not a list"
+        yield Fault(code="for_each over no list", step=step.id, message=said)
+
+
+def _condition(known: _Known, step: Step) -> Iterator[Fault]:
+    if step.when is None:
+        return
+    whole = whole_reference(step.when.value)
+    if whole is None:
+        said = f"when: value is a reference, such as ${{step.field}}, not {step.when.value!r}"
+        yield Fault(code="bad condition", step=step.id, message=said)
+        return
+    try:
+        offered = _schema_of(known, whole, step)
+    except LookupError as error:
+        said = f"when: {whole}: {error.args[0]}"
+        yield Fault(code="unknown field", step=step.id, message=said)
+        return
+    test, types = step.when.test, _types(offered)
+    if test in _COMPARED and step.when.to is None:
+        said = f"when: {test} needs something to compare with, in `to`"
+        yield Fault(code="bad condition", step=step.id, message=said)
+    wanted = {"true": {"boolean"}, "false": {"boolean"}}.get(test, set())
+    wanted |= {"integer", "number", "string"} if test in ("greater", "less") else set()
+    if types and wanted and not types & wanted:
+        said = f"when: {whole} is {_said(offered)}, which cannot be {test}"
+        yield Fault(code="bad condition", step=step.id, message=said)
+
+
+def _cost(known: _Known) -> Iterator[Fault]:
+    calls = estimated_calls(known.workflow, known.tools, known.ceiling.items)
+    if known.ceiling.model_calls is not None and calls > known.ceiling.model_calls:
+        said = f"it would take about {calls} calls of models, and {known.ceiling.model_calls} are "
+        yield Fault(code="over budget", step="", message=said + "allowed: do less, or map less")
+    if known.ceiling.cost is not None:
+        cost = estimated_cost(calls)
+        if cost is None:
+            said = "there is a limit of money, but a price is unknown: add it to PATTERNS_PRICES"
+            yield Fault(code="unknown price", step="", message=said)
+        elif cost > known.ceiling.cost:
+            said = f"it would cost about {cost:.4f} USD, and {known.ceiling.cost:g} are allowed"
+            yield Fault(code="over budget", step="", message=said)
+
+
+def _schema_of(known: _Known, found: Reference, step: Step) -> dict[str, Any]:
+    """JSON schema of what a reference stands for; empty where it may be anything. Raises
+    LookupError in words for a part that cannot be there."""
+    if found.root == PARAMS:
+        return schema_at(_param_schema(known.workflow.params[str(found.path[0])]), found.path[1:])
+    if found.root == ITEM:
+        over = whole_reference(step.for_each)
+        if over is None or over.root == ITEM:
+            return {}
+        elements = _schema_of(known, over, step)
+        return schema_at(schema_at(elements, (0,)), found.path) if elements else {}
+    source = known.steps[found.root]
+    schema = known.tools[source.tool].result_schema
+    if source.for_each:
+        defs = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+        schema = {"type": "array", "items": schema, **defs}
+    return schema_at(schema, found.path)
+
+
+def _param_schema(param: Param) -> dict[str, Any]:
+    return {"type": _JSON_TYPE.get(param.type, param.type)}
+
+
+def _mismatch(offered: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+    """Why a value of one schema cannot be given for another; None where it can, or nobody knows."""
+    given, taken = _types(offered), _types(wanted)
+    if "number" in taken:
+        taken = taken | {"integer"}
+    if given == {"array"} and "array" in taken:
+        inner = _mismatch(schema_at(offered, (0,)), schema_at(wanted, (0,)))
+        return f"a list, and an element of it is {inner}" if inner else None
+    if not given or not taken or given & taken:
+        return None
+    hint = "; take a part of it, such as [0]" if given == {"array"} else ""
+    return f"{_said(offered)}, and {_said(wanted)} is taken{hint}"
+
+
+def _types(schema: dict[str, Any]) -> set[str]:
+    """The JSON types that a value may have; none where it may be anything."""
+    kinds = alternatives(schema)
+    types = {kind["type"] for kind in kinds if "type" in kind}
+    return types if len([kind for kind in kinds if "type" in kind]) == len(kinds) else set()
+
+
+def _said(schema: dict[str, Any]) -> str:
+    names = {"array": "a list", "object": "an object", "string": "a text", "boolean": "yes or no"}
+    names |= {"integer": "a whole number", "number": "a number"}
+    return " or ".join(sorted(names.get(each, each) for each in _types(schema))) or "anything"

@@ -130,6 +130,12 @@ class Settings(BaseSettings):
         description="PostgreSQL role that applies approved changes, and nothing else.",
     )
 
+    reader_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL that the SQL tools read, as a role that can only read. Unset: the "
+        "embedded one.",
+    )
+
     tools: tuple[str, ...] = Field(
         (),
         description='Modules of further tools for agents and workflows: ["company.tools"].',

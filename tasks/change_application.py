@@ -78,9 +78,14 @@ async def rehearse(change: ChangeSet, rules: Rules) -> list[Effect]:
 
 
 async def apply_changes(
-    root_run: UUID, request: str, requester: str, text: str, review: int | None
+    root_run: UUID,
+    request: str,
+    requester: str,
+    text: str,
+    review: int | None,
+    step: str = "",
 ) -> Change:
-    """Apply the changes that a text holds: in one transaction, once for a run.
+    """Apply the changes that a text holds: in one transaction, once for a run and its ``step``.
 
     ``text``: the very bytes that were approved in ``review``; without one they have to be of low
     risk. A run that was killed comes here again and finds what it did.
@@ -93,12 +98,13 @@ async def apply_changes(
     with _refusing():
         async with transaction() as connection:
             await connection.execute(queries()["alone_with_run"], {"root_run": root_run})
-            if done := await _one(connection, "change_of_run", {"root_run": root_run}):
+            place = {"root_run": root_run, "step": step}
+            if done := await _one(connection, "change_of_run", place):
                 return Change.model_validate(done)
             approval = await _approval(connection, change, text, rules, review)
             cells = await _write(connection, change.proposals, rules, [])
             row = {
-                "root_run": root_run,
+                **place,
                 "request": request,
                 "requester": requester,
                 **{"text": text, "sha256": digest(text), "rules": rules.version},
@@ -140,7 +146,12 @@ async def undo(number: int, by: str) -> Change:
                 raise ProposalRefused([_not_restored(each) for each in other])
             text = ChangeSet(rules=done.rules, proposals=tuple(back)).text
             row = {
-                **{"root_run": None, "request": f"undo of change {number}", "requester": by},
+                **{
+                    "root_run": None,
+                    "step": "",
+                    "request": f"undo of change {number}",
+                    "requester": by,
+                },
                 **{"text": text, "sha256": digest(text), "rules": done.rules},
                 **{"review": None, "approval": None, "undo_of": number},
                 "cells": Jsonb([cell.model_dump() for cell in cells]),

@@ -1,6 +1,8 @@
 """Requests to change records: proposed by a model, checked and rehearsed, before a person sees
 them and before anything is written."""
 
+import hashlib
+
 from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +35,11 @@ class ChangeRequest(BaseModel):
         description="Who asks for it: somebody else has to approve it.",
         json_schema_extra={"position": 1},
     )
+
+    @property
+    def digest(self) -> str:
+        """The request's own name among the steps of a run, which may make several."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 class Proposed(BaseModel):
@@ -89,7 +96,7 @@ async def propose_changes(request: ChangeRequest) -> Proposed:
         await rehearse(change, rules)
         return Proposed(text=change.text, risky=needs_review(change.proposals, rules))
 
-    return await once("proposed", rehearsed, Proposed)
+    return await once(f"proposed-{request.digest}", rehearsed, Proposed)
 
 
 @task(name="apply changes", **RETRIED)
@@ -113,4 +120,4 @@ async def _proposed_once(request: ChangeRequest, rejections: tuple[Rejection, ..
         reasons = [rejection.words for rejection in rejections]
         return await propose(request.request, await current_rules(), reasons)
 
-    return await once(f"changes-{len(rejections)}", from_model, ChangeSet)
+    return await once(f"changes-{request.digest}-{len(rejections)}", from_model, ChangeSet)

@@ -1,7 +1,7 @@
 """Corpora kept in PostgreSQL: they grow, and a worker that shares no disk reads them by name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,15 @@ async def list_corpora() -> list[KeptCorpus]:
     return [KeptCorpus(**row) for row in await fetch("list_corpora")]
 
 
+async def read_corpus(name: str) -> KeptCorpus:
+    """One kept corpus; ``corpus:`` before its name is no matter. Raises InputError for an unknown
+    name."""
+    kept = {each.name: each for each in await list_corpora()}
+    if found := kept.get(name.removeprefix("corpus:")):
+        return found
+    raise _unknown(name, kept)
+
+
 async def read_records(name: str, since: datetime | None = None) -> tuple["pd.DataFrame", Columns]:
     """A kept corpus' records, in no order, as `tasks.corpus.Corpus` has them, and its columns.
 
@@ -119,8 +128,12 @@ async def _find(connection: Connection, name: str) -> dict[str, Any]:
     if row := await cursor.fetchone():
         return row
     cursor = await connection.execute(queries()["list_corpora"])
-    names = [row["name"] for row in await cursor.fetchall()]
-    raise InputError(
+    raise _unknown(name, [row["name"] for row in await cursor.fetchall()])
+
+
+def _unknown(name: str, names: Iterable[str]) -> InputError:
+    """The error for a corpus that is none of those there are."""
+    return InputError(
         f"There is no corpus '{name}'.{did_you_mean(name, names)} `patterns corpus list` shows "
         "those there are; `patterns corpus add FILE NAME` makes one."
     )

@@ -1,8 +1,9 @@
 """What models fill in: pydantic models of replies. Enums come first, so that small models decide
 before they write; lengths are bounded, so that no reply runs away."""
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
@@ -120,6 +121,126 @@ class ProposedChanges(_Reply):
     """All that a request wants changed; nothing is an empty list."""
 
     changes: Annotated[list[ProposedChange], Field(max_length=10)]
+
+
+class PlannedCondition(_Reply):
+    """When a step of a plan is carried out."""
+
+    value: Annotated[str, Field(max_length=120)]
+    test: Literal["true", "false", "empty", "not empty", "equal", "unequal", "greater", "less"]
+    to: str | float | None
+
+
+class PlannedStep(_Reply):
+    """A step of a plan: the call of a tool. Nothing to map over, or no condition, is null."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    tool: str
+    arguments: dict[str, Any]
+    for_each: str | None
+    when: PlannedCondition | None
+
+
+class PlannedWorkflow(_Reply):
+    """A plan for a goal; ``cannot``: the tools cannot reach it, and why is in ``why``."""
+
+    verdict: Literal["plan", "cannot"]
+    why: Annotated[str, cut(300), Field(max_length=300)]
+    steps: Annotated[list[PlannedStep], Field(max_length=12)]
+
+
+class ChosenWorkflow(_Reply):
+    """The saved workflow that fits a goal, or none."""
+
+    workflow: str
+
+
+class FilledParameters(_Reply):
+    """A value for each parameter of a workflow."""
+
+    parameters: dict[str, Any]
+
+
+class TaskStep(_Reply):
+    """A step that a task will take: a tool, and what for."""
+
+    tool: str
+    purpose: Annotated[str, cut(160), Field(max_length=160)]
+
+
+class TaskPlan(_Reply):
+    """What a task will take, in order."""
+
+    steps: Annotated[list[TaskStep], Field(max_length=8)]
+
+
+class ChosenAction(_Reply):
+    """What an agent does next: a tool with its arguments, or ``answer`` with the ``text``."""
+
+    action: dict[str, Any]
+
+
+class Critique(_Reply):
+    """Whether an answer does what its task asks for, and its evidence says so."""
+
+    verdict: Literal["good", "unsupported", "incomplete"]
+    reason: Annotated[str, cut(300), Field(max_length=300)]
+
+
+class WrittenQuery(_Reply):
+    """A SQL query."""
+
+    sql: Annotated[str, Field(min_length=1, max_length=1500)]
+
+
+@cache
+def workflow_of(tools: tuple[str, ...]) -> type[BaseModel]:
+    """A plan of these tools and of no others."""
+    step = create_model("Step", __base__=PlannedStep, tool=(_one_of(tools), ...))
+    several = Annotated[list[step], Field(max_length=12)]
+    return create_model("Plan", __base__=PlannedWorkflow, steps=(several, ...))
+
+
+@cache
+def choice_of(workflows: tuple[str, ...]) -> type[BaseModel]:
+    """One of these workflows."""
+    return create_model("Choice", __base__=ChosenWorkflow, workflow=(_one_of(workflows), ...))
+
+
+@cache
+def task_plan_of(tools: tuple[str, ...]) -> type[BaseModel]:
+    """Steps with these tools and no others."""
+    step = create_model("OneStep", __base__=TaskStep, tool=(_one_of(tools), ...))
+    several = Annotated[list[step], Field(max_length=8)]
+    return create_model("Steps", __base__=TaskPlan, steps=(several, ...))
+
+
+def action_of(tools: Mapping[str, type[BaseModel]]) -> type[BaseModel]:
+    """One call of one of these tools, by the models of their arguments, or the answer."""
+    text = Annotated[str, cut(4000), Field(min_length=1, max_length=4000)]
+    kinds: list[Any] = [_variant(name, arguments=of) for name, of in tools.items()]
+    kinds.append(_variant("answer", text=text))
+    action: Any = Union[*kinds]
+    return create_model("Action", __base__=_Reply, action=(action, ...))
+
+
+def _variant(tool: str, **kind: Any) -> type[BaseModel]:
+    [(name, of)] = kind.items()
+    fields: dict[str, Any] = {"tool": (_one_of((tool,)), ...), name: (of, ...)}
+    return create_model(f"call_{tool}", __base__=_Reply, **fields)
+
+
+def _one_of(names: tuple[str, ...]) -> Any:
+    return Literal[names]
+
+
+def parameters_of(fields: Mapping[str, tuple[Any, str]]) -> type[BaseModel]:
+    """A value for each parameter: its type, and what it is."""
+    described: dict[str, Any] = {
+        name: (kind, Field(description=said)) for name, (kind, said) in fields.items()
+    }
+    each: Any = create_model("Values", __base__=_Reply, **described)
+    return create_model("Parameters", __base__=_Reply, parameters=(each, ...))
 
 
 @cache

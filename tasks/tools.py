@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 from infra.errors import InputError, SettingsError
 from infra.messages import ToolSchema
 from infra.settings import get_settings
+from tasks.references import alternatives
 from tasks.reviews import Draft
 from tasks.suggestions import did_you_mean
 
@@ -75,11 +76,14 @@ class Tool:
 
     @property
     def signature(self) -> str:
-        """The tool in a line: ``name(argument: type, …)``."""
-        fields = self.arguments.model_json_schema().get("properties", {})
-        required = set(self.arguments.model_json_schema().get("required", ()))
-        told = (f"{name}{'' if name in required else '?'}" for name in fields)
-        return f"{self.name}({', '.join(told)})"
+        """The tool in a line: ``name(argument: type, optional?: type) -> result``."""
+        schema = self.arguments.model_json_schema()
+        required, defs = set(schema.get("required", ())), schema.get("$defs", {})
+        told = (
+            f"{name}{'' if name in required else '?'}: {shape({**field, '$defs': defs})}"
+            for name, field in schema.get("properties", {}).items()
+        )
+        return f"{self.name}({', '.join(told)}) -> {shape(self.result_schema)}"
 
 
 def tool(
@@ -148,6 +152,29 @@ def chosen(tools: Mapping[str, Tool], names: Sequence[str]) -> dict[str, Tool]:
 def tools_text(tools: Iterable[Tool]) -> str:
     """The tools as a model reads them: signature, description, and what each argument is."""
     return "\n".join(_told(each) for each in tools)
+
+
+def shape(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema allows, in as few words as can be: ``{title: text, ids: [text]}``."""
+    defs = {"$defs": schema.get("$defs", {})}
+    kinds = [_shape(kind, defs) for kind in alternatives(dict(schema))]
+    return " or ".join(dict.fromkeys(kinds)) or "anything"
+
+
+def _shape(kind: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
+    if values := kind.get("enum") or ([kind["const"]] if "const" in kind else []):
+        return "|".join(map(str, values))
+    match kind.get("type"):
+        case "array":
+            return f"[{shape({**kind.get('items', {}), **defs})}]"
+        case "object" if "properties" in kind:
+            fields = kind["properties"].items()
+            return "{" + ", ".join(f"{n}: {shape({**f, **defs})}" for n, f in fields) + "}"
+        case "string":
+            return "text"
+        case str(other):
+            return other
+    return "anything"
 
 
 def _told(each: Tool) -> str:

@@ -55,12 +55,12 @@ select version, rules from patterns.change_rules order by id desc limit 1;
 select pg_advisory_xact_lock(hashtextextended(%(root_run)s::text, 7237));
 
 -- name: change_of_run
-select * from patterns.changes where root_run = %(root_run)s;
+select * from patterns.changes where root_run = %(root_run)s and step = %(step)s;
 
 -- name: keep_change
-insert into patterns.changes (root_run, request, requester, text, sha256, rules, review, approval,
-    cells, undo_of)
-values (%(root_run)s, %(request)s, %(requester)s, %(text)s, %(sha256)s, %(rules)s, %(review)s,
+insert into patterns.changes (root_run, step, request, requester, text, sha256, rules, review,
+    approval, cells, undo_of)
+values (%(root_run)s, %(step)s, %(request)s, %(requester)s, %(text)s, %(sha256)s, %(rules)s, %(review)s,
     %(approval)s, %(cells)s, %(undo_of)s)
 returning *;
 

@@ -1,0 +1,264 @@
+"""From a goal to a workflow: a saved one with its slots filled, or one that a model plans.
+
+To choose a saved workflow and fill its slots are two small questions, which small models answer; to
+plan freely is a large one. What a model plans is checked, and mended with the faults as it says
+them, before anybody sees it. Nothing untrusted has been read by then: the plan fixes the tools.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from prefect import task
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.budget import Budget
+from infra.errors import InputError, PlanRefused
+from tasks.asking import ask
+from tasks.references import as_text
+from tasks.replies import (
+    ChosenWorkflow,
+    PlannedStep,
+    PlannedWorkflow,
+    choice_of,
+    parameters_of,
+    workflow_of,
+)
+from tasks.runs import RETRIED
+from tasks.saved_workflows import SavedWorkflow, filled, options_of, saved_workflows
+from tasks.steps import once
+from tasks.tools import Tool, tools_text
+from tasks.workflow_checks import Ceiling, Fault, faults_of
+from tasks.workflow_execution import StepResult
+from tasks.workflows import APPROVE, Condition, Param, Step, Workflow
+
+Way = Literal["auto", "saved", "free"]
+
+_MENDS = 3  # of a plan that has faults
+_NONE = "none"
+_APPROVE = f"{APPROVE}(steps: [text]): Ask a person to approve steps that write."
+
+
+class GoalRequest(BaseModel):
+    """A goal to reach."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    goal: str = Field(
+        min_length=3,
+        max_length=4000,
+        description="What is to be reached, in words.",
+        json_schema_extra={"position": 0},
+    )
+    planning: Way = Field(
+        "auto",
+        description="saved: a saved workflow whose slots are filled. free: a model plans. auto: "
+        "saved where one fits, else free.",
+        json_schema_extra={"position": 1},
+    )
+    tools: tuple[str, ...] = Field(
+        (),
+        description="The only tools that may be used. Empty: all.",
+        json_schema_extra={"position": 2},
+    )
+    review_plan: bool = Field(
+        False,
+        description="Wait until a person approves the plan, before anything is done.",
+        json_schema_extra={"position": 3},
+    )
+    requester: str = Field(
+        "",
+        description="Who asks for it: somebody else has to approve what it writes.",
+        json_schema_extra={"position": 4},
+    )
+    save_as: str | None = Field(
+        None,
+        description="Keep the workflow under this name, to run it again.",
+        json_schema_extra={"position": 5},
+    )
+    max_items: int = Field(
+        20, ge=1, le=500, description="Most elements that a step is mapped over."
+    )
+    max_model_calls: int = Field(200, ge=1, description="Most calls of models.")
+    max_cost: float | None = Field(None, gt=0, description="Most USD that it may cost.")
+    max_replans: int = Field(2, ge=0, le=10, description="New plans after a step has failed.")
+
+    def budget(self) -> Budget:
+        """What the run may use."""
+        return Budget(max_calls=self.max_model_calls, max_cost=self.max_cost)
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """What a plan may take."""
+        return Ceiling(items=self.max_items, model_calls=self.max_model_calls, cost=self.max_cost)
+
+
+class Planned(BaseModel):
+    """A plan that passes its checks. ``saved``: name of the saved workflow that it is, None for one
+    that was planned; ``faults``: of the plans before it, each list of one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    workflow: Workflow
+    params: dict[str, Any] = Field(default_factory=dict)
+    saved: str | None = None
+    faults: tuple[tuple[Fault, ...], ...] = ()
+
+
+@task(name="plan", **RETRIED)
+async def plan(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:
+    """A workflow that reaches a goal; planned once for a run."""
+    return await once("plan", lambda: planned(request, tools), Planned)
+
+
+@task(name="replan", **RETRIED)
+async def replan(
+    request: GoalRequest,
+    tools: Mapping[str, Tool],
+    before: Planned,
+    results: Mapping[str, StepResult],
+    number: int,
+) -> Planned:
+    """Another workflow for a goal, after steps of the one before have failed. What they finished is
+    kept under the calls themselves, and the new plan finds it."""
+    said = _progress(before.workflow, results)
+
+    async def made() -> Planned:
+        return await _free(request, tools, f"The last plan failed. Reuse what is done.\n{said}")
+
+    return await once(f"replan-{number}", made, Planned)
+
+
+async def planned(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:
+    """A workflow that reaches a goal. Raises PlanRefused when there is none, and what
+    `tasks.asking.ask` raises."""
+    if not request.goal.strip():
+        raise InputError("The goal says nothing. Say what is to be reached.")
+    if request.planning != "free":
+        if found := await _from_saved(request, tools):
+            return found
+        if request.planning == "saved":
+            raise PlanRefused(
+                "No saved workflow reaches this goal. `patterns workflow list` names those there "
+                "are; --planning free lets a model plan."
+            )
+    return await _free(request, tools)
+
+
+async def _from_saved(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned | None:
+    """The saved workflow that fits, its slots filled; None where none does."""
+    usable = {
+        name: saved
+        for name, saved in (await saved_workflows()).items()
+        if not faults_of(saved.workflow, tools, request.ceiling)
+    }
+    if not usable:
+        return None
+    listed = "\n".join(f"{name}: {saved.workflow.goal}" for name, saved in usable.items())
+    inputs = {"workflows": listed, "goal": request.goal}
+    reply = await ask("choose_workflow", inputs, fills=choice_of((*usable, _NONE)))
+    assert isinstance(reply.value, ChosenWorkflow)
+    if reply.value.workflow == _NONE:
+        return None
+    saved = usable[reply.value.workflow]
+    return Planned(
+        workflow=saved.workflow, params=await _slots(request.goal, saved), saved=saved.name
+    )
+
+
+async def _slots(goal: str, saved: SavedWorkflow) -> dict[str, Any]:
+    """The parameters of a saved workflow, from a goal. What is kept under a name of which there is
+    one is that one."""
+    given, asked, told = dict[str, Any](), dict[str, tuple[Any, str]](), list[str]()
+    for name, param in saved.workflow.params.items():
+        options = await options_of(param)
+        if options is not None and not options:
+            raise PlanRefused(
+                f"The workflow {saved.name} needs a {param.type}, and there is none. "
+                "See `patterns ingest` and `patterns corpus add`."
+            )
+        if options and len(options) == 1:
+            given[name] = options[0]
+            continue
+        asked[name] = (_type_of(param, options), param.description)
+        told.append(f"{name} ({_kind(param, options)}): {param.description}")
+    if asked:
+        parameters = "\n".join(told)
+        inputs = {"workflow": saved.workflow.goal, "parameters": parameters, "goal": goal}
+        reply = await ask("fill_parameters", inputs, fills=parameters_of(asked))
+        values: BaseModel = getattr(reply.value, "parameters")  # noqa: B009
+        given |= values.model_dump()
+    return await filled(saved.workflow, given)
+
+
+def _type_of(param: Param, options: list[str] | None) -> Any:
+    if options:
+        return Literal[tuple(options)]
+    return {"integer": int, "number": float, "boolean": bool}.get(param.type, str)
+
+
+def _kind(param: Param, options: list[str] | None) -> str:
+    kind = f"one of {', '.join(options)}" if options else param.type
+    return kind if param.default is None else f"{kind}, usually {param.default}"
+
+
+async def _free(request: GoalRequest, tools: Mapping[str, Tool], faults: str = _NONE) -> Planned:
+    """A plan of a model's, mended until it passes its checks."""
+    seen = list[tuple[Fault, ...]]()
+    writes = any(each.writes for each in tools.values())
+    listed = "\n".join([tools_text(tools.values()), *([_APPROVE] if writes else [])])
+    names = (*tools, *([APPROVE] if writes else []))
+    for _ in range(_MENDS + 1):
+        inputs = {"tools": listed, "goal": request.goal, "faults": faults}
+        reply = await ask("plan_workflow", inputs, fills=workflow_of(names))
+        assert isinstance(reply.value, PlannedWorkflow)
+        if reply.value.verdict == "cannot":
+            raise PlanRefused(f"The goal cannot be reached with these tools: {reply.value.why}")
+        workflow = workflow_from(request.goal, reply.value)
+        found = tuple(faults_of(workflow, tools, request.ceiling))
+        if not found:
+            return Planned(workflow=workflow, faults=tuple(seen))
+        seen.append(found)
+        faults = "Your last plan:\n" + _plan_text(workflow) + "\nIts faults:\n"
+        faults += "\n".join(f"- {fault}" for fault in found)
+    last = " ".join(f"{str(fault).rstrip('.')}." for fault in seen[-1])
+    raise PlanRefused(
+        f"No plan for the goal passed its checks in {_MENDS + 1} tries. The last one: {last} "
+        "Word the goal in smaller steps, or use a stronger model."
+    )
+
+
+def workflow_from(goal: str, plan: PlannedWorkflow) -> Workflow:
+    """The workflow that a planner's reply is."""
+    return Workflow(goal=goal, steps=tuple(map(_step, plan.steps)))
+
+
+def _step(planned: PlannedStep) -> Step:
+    when = planned.when
+    return Step(
+        id=planned.id,
+        tool=planned.tool,
+        arguments=planned.arguments,
+        for_each=planned.for_each or None,
+        when=Condition(value=when.value, test=when.test, to=when.to) if when else None,
+    )
+
+
+def _plan_text(workflow: Workflow) -> str:
+    return "\n".join(
+        json.dumps(step.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+        for step in workflow.steps
+    )
+
+
+def _progress(workflow: Workflow, results: Mapping[str, StepResult]) -> str:
+    """What a plan came to, for who makes the next one: no result is quoted, since it may hold
+    orders of others."""
+    told = []
+    for step in workflow.steps:
+        result = results.get(step.id)
+        state = result.state if result else "not begun"
+        why = f": {result.why}" if result and result.state == "failed" else ""
+        said = json.dumps(step.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+        told.append(f"- {said} {state}{why}")
+    return as_text("\n".join(told))

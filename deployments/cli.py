@@ -14,6 +14,7 @@ from deployments import (
     doctor,
     platform,
     prompting,
+    pursuing,
     retrieval,
     reviewing,
     summarizing,
@@ -34,6 +35,8 @@ app.command()(retrieval.ask)
 app.command()(reviewing.reply)
 app.command()(changing.change)
 app.command()(changing.undo)
+app.command()(pursuing.task)
+app.command()(pursuing.goal)
 app.command()(prompting.serve)
 app.command()(accounting.cost)
 app.command()(platform.up)
@@ -48,6 +51,7 @@ app.add_typer(retrieval.collections, name="collections")
 app.add_typer(retrieval.evaluate, name="evaluate")
 app.add_typer(reviewing.review, name="review")
 app.add_typer(summarizing.corpus, name="corpus")
+app.add_typer(pursuing.workflow, name="workflow")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from flows.recursive_summary import summarize_corpus
 from tasks.change_tool import change_records
-from tasks.composing import compose
+from tasks.composing import compose, write_down
 from tasks.document_tools import ask, search
 from tasks.http_tools import http_get, http_post
 from tasks.http_tools import is_usable as may_speak
@@ -35,7 +35,8 @@ async def summarize(corpus: Corpus, days: Days = None, most: MostThemes = 5) -> 
 
 def offered_tools() -> dict[str, Tool]:
     """The tools that there are here and now, by name: those that lack a setting are left out."""
-    always = (ask, search, summarize, read_tickets, count_tickets, classify, draft_reply, compose)
+    reading = (ask, search, summarize, read_tickets, count_tickets)
+    writing = (classify, draft_reply, compose, write_down, change_records)
     records = (query_records, ask_records) if may_query() else ()
     web = (http_get, http_post) if may_speak() else ()
-    return registry(*always, change_records, *records, *web)
+    return registry(*reading, *writing, *records, *web)

@@ -1,4 +1,4 @@
-"""A tool that words something from material, and nothing else."""
+"""Tools that make a text: worded by a model from material, or put together as it is."""
 
 from typing import Annotated
 
@@ -21,6 +21,14 @@ async def compose(
 ) -> str:
     """Write a text from given material, such as a summary, a translation, a message."""
     return await composed(instruction, material)
+
+
+@tool()
+async def write_down(
+    text: Annotated[str, Field(description="The text, with references to results in it.")],
+) -> str:
+    """Put results together into a text. No model is asked."""
+    return text
 
 
 async def composed(instruction: str, material: object) -> str:

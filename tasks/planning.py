@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from prefect import task
+from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.budget import Budget
@@ -104,6 +105,17 @@ class Planned(BaseModel):
     saved: str | None = None
     faults: tuple[tuple[Fault, ...], ...] = ()
 
+    @property
+    def text(self) -> str:
+        """Workflow and parameters as JSON: what a person approves."""
+        said = {"workflow": json.loads(self.workflow.text), "params": self.params}
+        return json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True)
+
+
+class _Replanned(BaseModel):
+    planned: Planned | None = None
+    why: str = ""
+
 
 @task(name="plan", **RETRIED)
 async def plan(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:
@@ -118,15 +130,36 @@ async def replan(
     before: Planned,
     results: Mapping[str, StepResult],
     number: int,
-) -> Planned:
+) -> Planned | None:
     """Another workflow for a goal, after steps of the one before have failed. What they finished is
-    kept under the calls themselves, and the new plan finds it."""
-    said = _progress(before.workflow, results)
+    kept under the calls themselves, and the new plan finds it.
 
-    async def made() -> Planned:
-        return await _free(request, tools, f"The last plan failed. Reuse what is done.\n{said}")
+    It has the tools of the first plan and no others: why a step failed may be words of whoever
+    wants it to call one. None where no plan passes its checks.
+    """
+    used = {step.tool for step in before.workflow.steps}
+    same = {name: each for name, each in tools.items() if name in used}
+    said = f"The last plan failed. Reuse what is done.\n{_progress(before.workflow, results)}"
 
-    return await once(f"replan-{number}", made, Planned)
+    async def made() -> _Replanned:
+        try:
+            return _Replanned(planned=await _free(request, same, said))
+        except PlanRefused as error:
+            return _Replanned(why=str(error))
+
+    found = await once(f"replan-{number}", made, _Replanned)
+    if found.planned is None:
+        get_run_logger().warning("There is no other plan: %s", found.why)
+    return found.planned
+
+
+async def planned_again(
+    request: GoalRequest, tools: Mapping[str, Tool], reasons: tuple[str, ...]
+) -> Planned:
+    """Another workflow for a goal, that heeds why people rejected the ones before; once for a run
+    and so many reasons."""
+    said = "People rejected the last plan:\n" + "\n".join(f"- {reason}" for reason in reasons)
+    return await once(f"plan-{len(reasons)}", lambda: _free(request, tools, said), Planned)
 
 
 async def planned(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:

@@ -4,6 +4,7 @@
     ${themes.findings[0].title}   a part of it; ``[*]``: that part of each
     ${params.collection}          a parameter of the workflow
     ${item.title}                 of the element that a mapped step is at
+    ${answers[@].text}            of another list, the element at the same place as that
 
 A text that is a reference and nothing else stands for the value itself, of whatever type; one with
 other words around it for a text. Paths are followed in values when a workflow runs, and in JSON
@@ -19,17 +20,18 @@ from typing import Any
 import yaml
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
-_FORM = re.compile(r"([a-z][a-z0-9_]*)((?:\.[A-Za-z_][\w-]*|\[\d+\]|\[\*\])*)")
-_PART = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[(\*)\]")
+_FORM = re.compile(r"([a-z][a-z0-9_]*)((?:\.[A-Za-z_][\w-]*|\[\d+\]|\[\*\]|\[@\])*)")
+_PART = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[([*@])\]")
 
-EACH = "*"
+EACH, SAME = "*", "@"
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Reference:
     """``text``: what stands between the braces; ``root``: a step, ``params`` or ``item``; ``path``:
-    names of fields, numbers of elements, or `EACH` for every one."""
+    names of fields, numbers of elements, `EACH` for every one, or `SAME` for that at the same place
+    as the step's own element."""
 
     text: str
 
@@ -51,7 +53,7 @@ class Reference:
     def path(self) -> Path:
         """The way from there to the value."""
         parts = _PART.findall(self._match[2]) if self._match else []
-        return tuple(name or each or int(number) for name, number, each in parts)
+        return tuple(name or sign or int(number) for name, number, sign in parts)
 
     def __str__(self) -> str:
         return f"${{{self.text}}}"
@@ -97,7 +99,10 @@ def value_of(reference: Reference, scope: Mapping[str, Any]) -> Any:
     """What a reference stands for. Raises LookupError in words when a part is not there."""
     if reference.root not in scope:
         raise LookupError(f"{reference}: there is no {reference.root}")
-    return _followed(scope[reference.root], reference.path, reference)
+    if SAME in reference.path and SAME not in scope:
+        raise LookupError(f"{reference}: only a mapped step has a place")
+    path = tuple(scope[SAME] if part == SAME else part for part in reference.path)
+    return _followed(scope[reference.root], path, reference)
 
 
 def _followed(value: Any, path: Path, reference: Reference) -> Any:
@@ -132,6 +137,7 @@ def schema_at(schema: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
     Raises LookupError in words when nothing can.
     """
+    path = tuple(0 if part == SAME else part for part in path)
     rest = {"$defs": schema["$defs"]} if "$defs" in schema else {}
     kinds = alternatives({**schema})
     if not path:

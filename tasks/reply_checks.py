@@ -32,6 +32,11 @@ def _faults(text: str, material: str) -> Iterator[str]:
         yield f"The reply begins with {text.lstrip()[0]}, which spreadsheets take for a formula."
     if found := _PLACEHOLDER.search(text):
         yield f"The reply has a placeholder: {found[0]}"
+    yield from made_up(text, material)
+
+
+def made_up(text: str, material: str) -> Iterator[str]:
+    """Addresses and numbers of a text that stand nowhere in the material, each with a word."""
     known = material.casefold()
     for link in _LINK.findall(text):
         if link.rstrip(".,;:!?").casefold() not in known:

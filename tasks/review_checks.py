@@ -25,6 +25,10 @@ def edit_fault(kind: str, text: str, inputs: Mapping[str, str]) -> str | None:
             return " ".join(batch_faults(text, inputs)) or None
         case "changes", _, _:
             return "Changes are approved or rejected as a whole: reject them and say what to do."
+        case (("call" | "plan"), _, _):
+            return "It is approved or rejected as it is: reject it and say what to do."
+        case "task", _, _:
+            return None if text.strip() else "The answer is empty."
     raise InputError(f"A draft of the kind {kind!r} has no checks, so it cannot be edited.")
 
 

@@ -158,14 +158,18 @@ async def filled(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]
         if options is not None and values[name] not in options:
             near = did_you_mean(str(value), options)
             there = f"There are: {', '.join(options)}" if options else "There is none"
-            faults.append(f"{name}: there is no {param.type} {value!r:.60}.{near} {there}")
+            kind = "such option" if param.options else param.type
+            faults.append(f"{name}: there is no {kind} {value!r:.60}.{near} {there}")
     if faults:
         raise InputError(f"{'. '.join(faults)}.")
     return values
 
 
 async def options_of(param: Param) -> list[str] | None:
-    """What a parameter can be, where it names something that is kept; None where it does not."""
+    """All that a parameter can be: its options, or names of what is kept; None where it can be
+    anything."""
+    if param.options:
+        return [*param.options]
     if param.type == "collection":
         return [each.name for each in await list_collections() if each.version is not None]
     if param.type == "corpus":

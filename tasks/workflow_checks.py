@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from infra.errors import InputError
 from infra.providers import model_of, price_of
 from tasks.references import (
+    SAME,
     Reference,
     alternatives,
     references_in,
@@ -162,7 +163,7 @@ def _reference(known: _Known, found: Reference, step: Step | None) -> Iterator[F
 
     if not found.is_well_formed:
         yield fault("bad reference", "a reference looks like ${step.field[0].name}")
-    elif found.root == ITEM and not (step and step.for_each):
+    elif (found.root == ITEM or SAME in found.path) and not (step and step.for_each):
         yield fault("item outside map", "only a step with for_each has an item")
     elif found.root == PARAMS:
         names = known.workflow.params
@@ -351,7 +352,8 @@ def _schema_of(known: _Known, found: Reference, step: Step) -> dict[str, Any]:
 
 
 def _param_schema(param: Param) -> dict[str, Any]:
-    return {"type": _JSON_TYPE.get(param.type, param.type)}
+    options = {"enum": [*param.options]} if param.options else {}
+    return {"type": _JSON_TYPE.get(param.type, param.type), **options}
 
 
 def _mismatch(offered: dict[str, Any], wanted: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.approvals import decisions, reviewable
 from tasks.progress import Progress
-from tasks.references import resolved, whole_reference
+from tasks.references import SAME, resolved, whole_reference
 from tasks.review_output import Refused, Released, Reviewable
 from tasks.tool_calls import Call, Outcome, call_tool
 from tasks.tools import Approval, Tool
@@ -157,7 +157,10 @@ class Execution:
                 f"for_each: {step.for_each} has {len(elements)} elements, and {self.most_items} "
                 "are allowed: ask for less, or allow more"
             )
-        return [None if element is None else {**scope, ITEM: element} for element in elements]
+        return [
+            None if element is None else {**scope, ITEM: element, SAME: place}
+            for place, element in enumerate(elements)
+        ]
 
     def _holds(self, step: Step, scope: Mapping[str, Any]) -> bool:
         return step.when is None or holds(step.when, scope)

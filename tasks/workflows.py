@@ -64,11 +64,13 @@ class Step(_Frozen):
 
 
 class Param(_Frozen):
-    """What a workflow is given anew for each run."""
+    """What a workflow is given anew for each run. ``options``: all that it can be, where it is one
+    of a few texts."""
 
     type: ParamType = "text"
     description: str = ""
     default: Any = None
+    options: tuple[str, ...] = ()
 
 
 class Workflow(_Frozen):

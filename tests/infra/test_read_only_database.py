@@ -60,7 +60,8 @@ async def test_rows_are_json_values_by_column(granted: str) -> None:
         "commit; drop table shop.orders",
         "select * from shop.secrets",
         "set role postgres",
-        "select set_config('role', 'patterns', true), query_to_xml('select * from shop.secrets', true, true, '')",
+        "select set_config('role', 'patterns', true), "
+        "query_to_xml('select * from shop.secrets', true, true, '')",
         "set session authorization patterns",
         "select pg_read_file('/etc/passwd')",
         "select lo_export(1, '/tmp/escaped')",

@@ -1,0 +1,74 @@
+"""LLM-as-a-Controller: a goal becomes a workflow, which people can read, approve and run again.
+
+    goal → LLM → workflow of tool calls → checks → execution → result
+             └──── mend, with the faults ────┘ └ steps at once; replan, keeping what is done ┘
+
+Use it for work of several steps that is worth seeing before it is done, or doing again: with other
+parameters, on a schedule, without the planner. A goal that a saved workflow reaches costs two small
+calls and what its tools take; one that is planned freely a large call, and one for each mend.
+"""
+
+from prefect import flow
+
+from flows.tools import offered_tools
+from tasks.planning import GoalRequest, Planned, plan, replan
+from tasks.runs import charged
+from tasks.tools import chosen
+from tasks.workflow_report import publish_plan, publish_run
+from tasks.workflow_runs import (
+    GoalDone,
+    WorkflowRequest,
+    approved_plan,
+    carried_out,
+    conclude,
+    read_for_run,
+    require_reached,
+    saved_as,
+)
+
+
+@flow(name="pursue-goal", persist_result=True)
+async def pursue_goal(request: GoalRequest) -> GoalDone:
+    """Compile a goal into a workflow, and carry it out."""
+    tools = chosen(offered_tools(), request.tools)
+    async with charged(request.budget()):
+        planned, plans = await plan(request, tools), 1
+        await publish_plan(planned)
+        if request.review_plan:
+            planned = await approved_plan(request, tools, planned)
+        await saved_as(request, planned)
+        execution = await carried_out(request, planned, tools)
+        while execution.failed and plans <= request.max_replans:
+            other = await replan(request, tools, planned, execution.results, plans)
+            if other is None:
+                break
+            planned, plans = other, plans + 1
+            execution = await carried_out(request, planned, tools)
+        done = await conclude(planned, execution, plans)
+        await publish_run(done)
+    require_reached(done)
+    return done
+
+
+@flow(name="plan-goal")
+async def plan_goal(request: GoalRequest) -> Planned:
+    """Compile a goal into a workflow, and carry out none of it."""
+    tools = chosen(offered_tools(), request.tools)
+    async with charged(request.budget()):
+        planned = await plan(request, tools)
+        await publish_plan(planned)
+        await saved_as(request, planned)
+    return planned
+
+
+@flow(name="run-workflow", persist_result=True)
+async def run_workflow(request: WorkflowRequest) -> GoalDone:
+    """Run a saved workflow. No planner is asked."""
+    tools = offered_tools()
+    async with charged(request.budget()):
+        planned = await read_for_run(request, tools)
+        execution = await carried_out(request, planned, tools)
+        done = await conclude(planned, execution, 1)
+        await publish_run(done)
+    require_reached(done)
+    return done

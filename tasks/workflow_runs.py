@@ -1,0 +1,235 @@
+"""Runs of workflows: of a plan for a goal, or of a saved one with other parameters."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from prefect import task
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.budget import Budget
+from infra.errors import InputError, WorkIncomplete
+from tasks.composing import composed
+from tasks.planning import GoalRequest, Planned, planned_again
+from tasks.progress import progress
+from tasks.references import as_text, resolved
+from tasks.review_form import spent
+from tasks.review_output import Released, review_all, review_output
+from tasks.reviews import Draft, Rejection, Subject
+from tasks.runs import RETRIED
+from tasks.saved_workflows import filled, read_workflow, save_workflow
+from tasks.steps import current_root_run, once
+from tasks.tools import Tool
+from tasks.workflow_checks import Ceiling, require_sound
+from tasks.workflow_execution import Execution, State
+from tasks.workflow_report import plan_markdown
+from tasks.workflows import APPROVE, Workflow
+
+_MATERIAL = 8000  # characters of results that an answer is worded from
+
+
+class WorkflowRequest(BaseModel):
+    """A saved workflow to run, and with what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str = Field(
+        description="Name of the workflow; `patterns workflow list` has them.",
+        json_schema_extra={"position": 0},
+    )
+    params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Its parameters; those left out are as they usually are.",
+        json_schema_extra={"position": 1},
+    )
+    requester: str = Field(
+        "",
+        description="Who asks for it: somebody else has to approve what it writes.",
+        json_schema_extra={"position": 2},
+    )
+    max_items: int = Field(
+        20, ge=1, le=500, description="Most elements that a step is mapped over."
+    )
+    max_model_calls: int = Field(200, ge=1, description="Most calls of models.")
+    max_cost: float | None = Field(None, gt=0, description="Most USD that it may cost.")
+
+    def budget(self) -> Budget:
+        """What the run may use."""
+        return Budget(max_calls=self.max_model_calls, max_cost=self.max_cost)
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """What the workflow may take."""
+        return Ceiling(items=self.max_items, model_calls=self.max_model_calls, cost=self.max_cost)
+
+
+class StepDone(BaseModel):
+    """What became of a step. ``began``, ``ended``: seconds after the work began."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tool: str
+    state: State | None
+    why: str
+    calls: int
+    began: float
+    ended: float
+    result: str
+
+
+class GoalDone(BaseModel):
+    """What a workflow came to. ``saved``: name of the one that was run, None for a plan of a
+    model's; ``failed``: why steps did, by their names; ``cost_usd``: None where a price is unknown.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    goal: str
+    answer: str
+    workflow: Workflow
+    params: dict[str, Any]
+    saved: str | None
+    plans: int
+    steps: tuple[StepDone, ...]
+    failed: dict[str, str]
+    model_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+
+
+async def approved_plan(
+    request: GoalRequest, tools: Mapping[str, Tool], planned: Planned
+) -> Planned:
+    """The plan that a person approves: this one, or one that heeds why it was rejected."""
+    subject = Subject(title="Plan", kind="plan", policy="plans", author=request.requester)
+    make = partial(_plan_draft, request, tools, planned)
+    released = await review_output(subject, make, step="approve-plan")
+    return _planned_of(released, planned)
+
+
+async def saved_as(request: GoalRequest, planned: Planned) -> None:
+    """Keep the plan under the name that was asked for, if any."""
+    if request.save_as:
+        run = current_root_run()
+        await save_workflow(request.save_as, planned.workflow, request.requester, run)
+
+
+@task(name="read workflow", **RETRIED)
+async def read_for_run(request: WorkflowRequest, tools: Mapping[str, Tool]) -> Planned:
+    """A saved workflow with its parameters, read once for a run.
+
+    Raises InputError for one that is not there, cannot be run, or lacks a parameter.
+    """
+
+    async def read() -> Planned:
+        saved = await read_workflow(request.name)
+        require_sound(saved.workflow, tools, request.ceiling)
+        params = await filled(saved.workflow, request.params)
+        return Planned(workflow=saved.workflow, params=params, saved=saved.name)
+
+    return await once("workflow", read, Planned)
+
+
+async def carried_out(
+    request: GoalRequest | WorkflowRequest, planned: Planned, tools: Mapping[str, Tool]
+) -> Execution:
+    """A workflow, carried out as far as it can be; called in the body of a flow, since people may
+    be asked on the way."""
+    async with progress("Carrying out the workflow", len(planned.workflow.steps)) as following:
+        execution = Execution(
+            workflow=planned.workflow,
+            tools=tools,
+            params=planned.params,
+            author=request.requester,
+            most_items=request.max_items,
+            following=following,
+        )
+        while waiting := await execution.advance():
+            execution.decide(await review_all(waiting))
+    return execution
+
+
+@task(name="conclude", **RETRIED)
+async def conclude(planned: Planned, execution: Execution, plans: int) -> GoalDone:
+    """What a workflow came to; without an answer where steps have failed."""
+    answer = ""
+    if not execution.failed:
+        answer = await once(f"conclusion-{plans}", lambda: _answer(planned, execution), str)
+    results = execution.results
+    steps = tuple(
+        StepDone(
+            id=step.id,
+            tool=step.tool,
+            state=found.state if (found := results.get(step.id)) else None,
+            why=found.why if found else "",
+            calls=found.calls if found else 0,
+            began=found.began if found else 0.0,
+            ended=found.ended if found else 0.0,
+            result=as_text(found.value) if found and found.state == "done" else "",
+        )
+        for step in planned.workflow.steps
+    )
+    taken = await spent(current_root_run())
+    return GoalDone(
+        goal=planned.workflow.goal,
+        answer=answer,
+        workflow=planned.workflow,
+        params=planned.params,
+        saved=planned.saved,
+        plans=plans,
+        steps=steps,
+        failed=execution.failed,
+        **taken.model_dump(),
+    )
+
+
+def require_reached(done: GoalDone) -> None:
+    """Raise WorkIncomplete when a step has failed for good."""
+    if done.failed:
+        named = "; ".join(f"{name}: {why}" for name, why in done.failed.items())
+        raise WorkIncomplete(
+            f"The goal was not reached after {done.plans} plan{'s' * (done.plans > 1)}: {named}. "
+            "What was finished is kept and shown on the run's page."
+        )
+
+
+async def _answer(planned: Planned, execution: Execution) -> str:
+    if planned.workflow.answer is not None:
+        try:
+            return as_text(resolved(planned.workflow.answer, execution.values)).strip()
+        except LookupError as error:
+            raise InputError(f"The workflow's answer cannot be made: {error.args[0]}.") from error
+    results = {
+        step.id: execution.results[step.id].value
+        for step in planned.workflow.steps
+        if step.tool != APPROVE and execution.results[step.id].value is not None
+    }
+    refused = {n: r.why for n, r in execution.results.items() if r.state == "refused"}
+    room = _MATERIAL // max(1, len(results))
+    told = [f"{name}:\n{as_text(value)[:room]}" for name, value in results.items()]
+    told += [f"{name}: it was not done. {why}" for name, why in refused.items()]
+    return await composed(planned.workflow.goal, "\n\n".join(told))
+
+
+async def _plan_draft(
+    request: GoalRequest,
+    tools: Mapping[str, Tool],
+    first: Planned,
+    rejections: tuple[Rejection, ...],
+) -> Draft:
+    now = first
+    if rejections:
+        reasons = tuple(rejection.words for rejection in rejections)
+        now = await planned_again(request, tools, reasons)
+    shown = plan_markdown(now.workflow, now.params)
+    return Draft(text=now.text, shown=shown, material=request.goal)
+
+
+def _planned_of(released: Released, first: Planned) -> Planned:
+    said = json.loads(released.text)
+    if released.text == first.text:
+        return first
+    return Planned(workflow=Workflow.model_validate(said["workflow"]), params=said["params"])

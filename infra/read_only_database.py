@@ -153,8 +153,8 @@ def _made(home: Path, url: str) -> str:
     password = secret.read_text(encoding="utf-8")
     role = sql.Identifier(_ROLE)
     with translated(), psycopg.connect(url, autocommit=True) as connection:
-        there = connection.execute("select from pg_roles where rolname = %s", [_ROLE]).fetchone()
-        verb = sql.SQL("alter" if there else "create")
+        found = connection.execute("select 1 from pg_roles where rolname = %s", [_ROLE])
+        verb = sql.SQL("alter" if found.fetchone() else "create")
         statements = [
             sql.SQL("{} role {} login noinherit password {}").format(
                 verb, role, sql.Literal(password)

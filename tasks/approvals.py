@@ -23,7 +23,9 @@ def reviewable(tool: Tool, call: Call, *, author: str, why: str) -> Reviewable:
         return draft.model_copy(update={"material": f"{why}\n\n{draft.material}".strip()})
 
     subject = Subject(title=f"Call of {tool.name}", kind="call", policy=POLICY, author=author)
-    return Reviewable(subject, make, step=f"approve-{call.key}", final=tool.drafts is None)
+    # Prefect takes no underscore in the name of what a run waits for.
+    step = f"approve-{call.key}".replace("_", "-")
+    return Reviewable(subject, make, step, final=tool.drafts is None)
 
 
 def approval_of(call: Call, released: Released) -> Approval:

@@ -95,11 +95,12 @@ class GoalRequest(BaseModel):
 
 
 class Planned(BaseModel):
-    """A plan that passes its checks. ``saved``: name of the saved workflow that it is, None for one
-    that was planned; ``faults``: of the plans before it, each list of one."""
+    """A plan that passes its checks. ``goal``: in the words of whoever asked; ``saved``: name of
+    the saved workflow that it is, None for a model's plan; ``faults``: of the plans before it."""
 
     model_config = ConfigDict(frozen=True)
 
+    goal: str
     workflow: Workflow
     params: dict[str, Any] = Field(default_factory=dict)
     saved: str | None = None
@@ -194,9 +195,8 @@ async def _from_saved(request: GoalRequest, tools: Mapping[str, Tool]) -> Planne
     if reply.value.workflow == _NONE:
         return None
     saved = usable[reply.value.workflow]
-    return Planned(
-        workflow=saved.workflow, params=await _slots(request.goal, saved), saved=saved.name
-    )
+    params = await _slots(request.goal, saved)
+    return Planned(goal=request.goal, workflow=saved.workflow, params=params, saved=saved.name)
 
 
 async def _slots(goal: str, saved: SavedWorkflow) -> dict[str, Any]:
@@ -250,13 +250,16 @@ async def _free(request: GoalRequest, tools: Mapping[str, Tool], faults: str = _
         workflow = workflow_from(request.goal, reply.value)
         found = tuple(faults_of(workflow, tools, request.ceiling))
         if not found:
-            return Planned(workflow=workflow, faults=tuple(seen))
+            return Planned(goal=request.goal, workflow=workflow, faults=tuple(seen))
+        repeated = found in seen  # the same answer again: more tries would bring no other
         seen.append(found)
+        if repeated:
+            break
         faults = "Your last plan:\n" + _plan_text(workflow) + "\nIts faults:\n"
         faults += "\n".join(f"- {fault}" for fault in found)
     last = " ".join(f"{str(fault).rstrip('.')}." for fault in seen[-1])
     raise PlanRefused(
-        f"No plan for the goal passed its checks in {_MENDS + 1} tries. The last one: {last} "
+        f"No plan for the goal passed its checks in {len(seen)} tries. The last one: {last} "
         "Word the goal in smaller steps, or use a stronger model."
     )
 

@@ -102,7 +102,7 @@ async def outcome_of(
         if (size := len(json.dumps(value))) > MOST_BYTES:
             value, failed = (
                 None,
-                f"The result has {size:,} bytes: more than {MOST_BYTES:,}. Ask for less.",
+                f"The result has {size:,} bytes. Ask for less.",
             )
     except TimeoutError as error:
         late = f"It took longer than {tool.seconds:g} seconds and was ended."

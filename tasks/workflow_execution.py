@@ -42,6 +42,7 @@ class StepResult(BaseModel):
 class Execution:
     """A workflow at work. ``results``: of the steps that have one, by their names."""
 
+    goal: str
     workflow: Workflow
     tools: Mapping[str, Tool]
     params: Mapping[str, Any]
@@ -126,7 +127,7 @@ class Execution:
 
     def _reviews(self) -> list[Reviewable]:
         return [
-            reviewable(self.tools[call.tool], call, author=self.author, why=self.workflow.goal)
+            reviewable(self.tools[call.tool], call, author=self.author, why=self.goal)
             for call in self._waiting.values()
         ]
 

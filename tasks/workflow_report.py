@@ -25,7 +25,7 @@ _COLOURS = {"done": PALE, "failed": WARNING, "refused": WARNING, "skipped": "#ee
 async def publish_plan(planned: "Planned") -> None:
     """Leave the plan on the run's page, before any of it is done."""
     source = f"the saved workflow {escaped(planned.saved)}" if planned.saved else "a model's plan"
-    parts = [f"**{_line(planned.workflow.goal)}** ({source})"]
+    parts = [f"**{_line(planned.goal)}** ({source})"]
     parts += [plan_markdown(planned.workflow, planned.params), drawn(planned.workflow)]
     for number, faults in enumerate(planned.faults, 1):
         told = "\n".join(f"- {_line(str(fault))}" for fault in faults)

@@ -128,7 +128,8 @@ async def read_for_run(request: WorkflowRequest, tools: Mapping[str, Tool]) -> P
         saved = await read_workflow(request.name)
         require_sound(saved.workflow, tools, request.ceiling)
         params = await filled(saved.workflow, request.params)
-        return Planned(workflow=saved.workflow, params=params, saved=saved.name)
+        goal = saved.workflow.goal
+        return Planned(goal=goal, workflow=saved.workflow, params=params, saved=saved.name)
 
     return await once("workflow", read, Planned)
 
@@ -140,6 +141,7 @@ async def carried_out(
     be asked on the way."""
     async with progress("Carrying out the workflow", len(planned.workflow.steps)) as following:
         execution = Execution(
+            goal=planned.goal,
             workflow=planned.workflow,
             tools=tools,
             params=planned.params,
@@ -174,7 +176,7 @@ async def conclude(planned: Planned, execution: Execution, plans: int) -> GoalDo
     )
     taken = await spent(current_root_run())
     return GoalDone(
-        goal=planned.workflow.goal,
+        goal=planned.goal,
         answer=answer,
         workflow=planned.workflow,
         params=planned.params,
@@ -189,7 +191,7 @@ async def conclude(planned: Planned, execution: Execution, plans: int) -> GoalDo
 def require_reached(done: GoalDone) -> None:
     """Raise WorkIncomplete when a step has failed for good."""
     if done.failed:
-        named = "; ".join(f"{name}: {why}" for name, why in done.failed.items())
+        named = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in done.failed.items())
         raise WorkIncomplete(
             f"The goal was not reached after {done.plans} plan{'s' * (done.plans > 1)}: {named}. "
             "What was finished is kept and shown on the run's page."
@@ -211,7 +213,7 @@ async def _answer(planned: Planned, execution: Execution) -> str:
     room = _MATERIAL // max(1, len(results))
     told = [f"{name}:\n{as_text(value)[:room]}" for name, value in results.items()]
     told += [f"{name}: it was not done. {why}" for name, why in refused.items()]
-    return await composed(planned.workflow.goal, "\n\n".join(told))
+    return await composed(planned.goal, "\n\n".join(told))
 
 
 async def _plan_draft(
@@ -232,4 +234,5 @@ def _planned_of(released: Released, first: Planned) -> Planned:
     said = json.loads(released.text)
     if released.text == first.text:
         return first
-    return Planned(workflow=Workflow.model_validate(said["workflow"]), params=said["params"])
+    workflow = Workflow.model_validate(said["workflow"])
+    return Planned(goal=first.goal, workflow=workflow, params=said["params"])

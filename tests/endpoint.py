@@ -32,6 +32,25 @@ class Said:
     finish: str = "stop"
 
 
+@dataclass(frozen=True)
+class Wants:
+    """A turn that asks for tools, each by its name and arguments; arguments may be a text that is
+    no JSON."""
+
+    calls: tuple[tuple[str, dict[str, Any] | str], ...]
+
+    @property
+    def content(self) -> str:
+        return json.dumps(self.calls)
+
+    @property
+    def finish(self) -> str:
+        return "tool_calls"
+
+
+Answer = str | Said | Wants | Fault
+
+
 def user_text(body: Body) -> str:
     """What the last user message of a request says."""
     return str([m["content"] for m in body["messages"] if m["role"] == "user"][-1])
@@ -81,7 +100,7 @@ class ScriptedEndpoint:
 
     def __init__(
         self,
-        answer: Callable[[Body, int], str | Said | Fault] = lambda body, n: plausible(body),
+        answer: Callable[[Body, int], Answer] = lambda body, n: plausible(body),
         latency: float = 0.0,
     ) -> None:
         self.answer, self.latency = answer, latency
@@ -114,7 +133,7 @@ class ScriptedEndpoint:
         self.answered.clear()
         self._seen.clear()
 
-    def take(self, body: Body) -> str | Said | Fault:
+    def take(self, body: Body) -> Answer:
         if self._closed:
             return Fault(dropped=True)
         key = json.dumps(body, sort_keys=True)
@@ -158,7 +177,7 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
                 case Fault():
                     error = {"message": said.message, "type": "scripted", "code": said.code}
                     self._send(said.status, {"error": error}, said.headers)
-                case Said():
+                case Said() | Wants():
                     self._send(200, _completion(body, said), {})
                 case str():
                     self._send(200, _completion(body, Said(said)), {})
@@ -188,7 +207,21 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _completion(body: Body, said: Said) -> Body:
+def _completion(body: Body, said: Said | Wants) -> Body:
+    message: Body = {"role": "assistant", "content": said.content}
+    if isinstance(said, Wants):
+        calls = [
+            {
+                "id": f"call_{len(body['messages'])}_{number}",
+                "type": "function",
+                "function": {
+                    "name": name,
+                    "arguments": given if isinstance(given, str) else json.dumps(given),
+                },
+            }
+            for number, (name, given) in enumerate(said.calls)
+        ]
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
     asked = sum(len(str(m["content"])) for m in body["messages"]) // 4
     told = max(1, len(said.content) // 4)
     return {
@@ -200,7 +233,7 @@ def _completion(body: Body, said: Said) -> Body:
             {
                 "index": 0,
                 "finish_reason": said.finish,
-                "message": {"role": "assistant", "content": said.content},
+                "message": message,
             }
         ],
         "usage": {

@@ -27,11 +27,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal, and whether an answer reaches it; ``cell``: of a change that it asks for."""
+    """A goal, and whether an answer reaches it; ``cell``: of a change that it asks for; ``did``: a
+    pattern of what has to have been done, such as which days were looked at."""
 
     words: str
     reached: Callable[[str], bool]
     cell: str = ""
+    did: str = ""
 
 
 def every(*patterns: str) -> Callable[[str], bool]:
@@ -51,6 +53,7 @@ GOALS = (
         "What were the three biggest problems in the last week, is each answered in the knowledge "
         "base, and draft a reply to one ticket of each.",
         _three_problems,
+        did=r"summarize\(.*days\W+7\b",
     ),
     Goal(
         "How many tickets are there for each product?",
@@ -129,25 +132,25 @@ async def attempt(goal: Goal, way: str) -> dict[str, Any]:
         else:
             done = await pursue_goal(GoalRequest(goal=goal.words, planning=way))  # type: ignore[arg-type]
             found |= {"answer": done.answer, "saved": done.saved, "params": done.params}
-            found["how"] = [f"{step.id}: {step.tool} {step.state}" for step in done.steps]
+            found["how"] = [
+                f"{step.tool}({json.dumps(step.arguments)})" for step in done.workflow.steps
+            ]
     except PatternsError as error:
         found["error"] = f"{type(error).__name__}: {error}"
     finally:
         approving.cancel()
     found["seconds"] = round(time.monotonic() - started, 1)
-    changed = await _changed_since(started)
-    found["reached"] = (
-        goal.reached(found["answer"]) and goal.cell in changed
-        if goal.cell
-        else (goal.reached(found["answer"]) and not changed)
-    )
+    changed = await _changed()
+    did = json.dumps([found.get("how"), found.get("params")])
+    as_asked = goal.cell in changed if goal.cell else not changed
+    found["reached"] = bool(goal.reached(found["answer"]) and as_asked and re.search(goal.did, did))
     return found
 
 
 _changes_before = 0
 
 
-async def _changed_since(started: float) -> str:
+async def _changed() -> str:
     """The cells that a goal has changed."""
     from tasks.change_application import changes
 
@@ -186,6 +189,7 @@ async def measured(ways: list[str], show: bool, only: list[int]) -> None:
 
     try:
         await prepare()
+        await _changed()
         for way in ways:
             chosen = [goal for n, goal in enumerate(GOALS, 1) if not only or n in only]
             results = list[dict[str, Any]]()

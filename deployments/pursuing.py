@@ -152,8 +152,12 @@ def save(
     from tasks.workflow_checks import require_sound
 
     found, called = read_workflow_file(file), name or file.stem
-    require_sound(found, offered_tools())
-    run_async(save_workflow(called, found, by or user_name()))
+
+    async def saved() -> None:
+        require_sound(found, await offered_tools())
+        await save_workflow(called, found, by or user_name())
+
+    run_async(saved())
     show({"name": called, "version": found.version}, f"{called} is saved.", as_json=as_json)
 
 

@@ -30,7 +30,7 @@ from tasks.tools import chosen
 @flow(name="work-on-task", persist_result=True)
 async def work_on_task(request: TaskRequest) -> TaskDone:
     """Work on a task with tools."""
-    tools = chosen(offered_tools(), request.tools)
+    tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
         agent = Agent(request, await plan_task(request, tools), tools)
         await agent.begin()

@@ -30,7 +30,7 @@ from tasks.workflow_runs import (
 @flow(name="pursue-goal", persist_result=True)
 async def pursue_goal(request: GoalRequest) -> GoalDone:
     """Compile a goal into a workflow, and carry it out."""
-    tools = chosen(offered_tools(), request.tools)
+    tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
         planned, plans = await plan(request, tools), 1
         await publish_plan(planned)
@@ -53,7 +53,7 @@ async def pursue_goal(request: GoalRequest) -> GoalDone:
 @flow(name="plan-goal")
 async def plan_goal(request: GoalRequest) -> Planned:
     """Compile a goal into a workflow, and carry out none of it."""
-    tools = chosen(offered_tools(), request.tools)
+    tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
         planned = await plan(request, tools)
         await publish_plan(planned)
@@ -64,7 +64,7 @@ async def plan_goal(request: GoalRequest) -> Planned:
 @flow(name="run-workflow", persist_result=True)
 async def run_workflow(request: WorkflowRequest) -> GoalDone:
     """Run a saved workflow. No planner is asked."""
-    tools = offered_tools()
+    tools = await offered_tools()
     async with charged(request.budget()):
         planned = await read_for_run(request, tools)
         execution = await carried_out(request, planned, tools)

@@ -15,6 +15,7 @@ from tasks.document_tools import ask, search
 from tasks.http_tools import http_get, http_post
 from tasks.http_tools import is_usable as may_speak
 from tasks.kept_corpora import read_corpus
+from tasks.kept_names import with_names
 from tasks.record_queries import ask_records, query_records
 from tasks.record_queries import is_usable as may_query
 from tasks.reply_tools import classify, draft_reply
@@ -33,10 +34,11 @@ async def summarize(corpus: Corpus, days: Days = None, most: MostThemes = 5) -> 
     return await largest_themes(figures, most)
 
 
-def offered_tools() -> dict[str, Tool]:
-    """The tools that there are here and now, by name: those that lack a setting are left out."""
+async def offered_tools() -> dict[str, Tool]:
+    """The tools that there are here and now, by name: those that lack a setting, or anything to
+    read, are left out. They know the names of what they can read."""
     reading = (ask, search, summarize, read_tickets, count_tickets)
     writing = (classify, draft_reply, compose, write_down, change_records)
     records = (query_records, ask_records) if may_query() else ()
     web = (http_get, http_post) if may_speak() else ()
-    return registry(*reading, *writing, *records, *web)
+    return registry(*await with_names((*reading, *writing, *records, *web)))

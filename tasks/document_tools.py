@@ -5,9 +5,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import cited_answers, retrieval
-from tasks.tools import tool
+from tasks.tools import KEPT, tool
 
-Collection = Annotated[str, Field(description="Name of the collection of documents.")]
+Collection = Annotated[
+    str,
+    Field(
+        description="Name of the collection of documents.", json_schema_extra={KEPT: "collection"}
+    ),
+]
 
 
 class Answered(BaseModel):

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.budget import Budget
 from infra.errors import InputError, PlanRefused
 from tasks.asking import ask
+from tasks.plan_schemas import steps_schema
 from tasks.references import as_text
 from tasks.replies import (
     ChosenWorkflow,
@@ -224,13 +225,13 @@ async def _slots(goal: str, saved: SavedWorkflow) -> dict[str, Any]:
     return await filled(saved.workflow, given)
 
 
-def _type_of(param: Param, options: list[str] | None) -> Any:
+def _type_of(param: Param, options: tuple[str, ...] | None) -> Any:
     if options:
-        return Literal[tuple(options)]
+        return Literal[options]
     return {"integer": int, "number": float, "boolean": bool}.get(param.type, str)
 
 
-def _kind(param: Param, options: list[str] | None) -> str:
+def _kind(param: Param, options: tuple[str, ...] | None) -> str:
     kind = f"one of {', '.join(options)}" if options else param.type
     return kind if param.default is None else f"{kind}, usually {param.default}"
 
@@ -240,12 +241,12 @@ async def _free(request: GoalRequest, tools: Mapping[str, Tool], faults: str = _
     seen = list[tuple[Fault, ...]]()
     writes = any(each.writes for each in tools.values())
     listed = "\n".join([tools_text(tools.values()), *([_APPROVE] if writes else [])])
-    names = (*tools, *([APPROVE] if writes else []))
+    schema = steps_schema(tools)
     for _ in range(_MENDS + 1):
         inputs = {"tools": listed, "goal": request.goal, "faults": faults}
-        reply = await ask("plan_workflow", inputs, fills=workflow_of(names))
+        reply = await ask("plan_workflow", inputs, fills=workflow_of(schema))
         assert isinstance(reply.value, PlannedWorkflow)
-        if reply.value.verdict == "cannot":
+        if not reply.value.steps:
             raise PlanRefused(f"The goal cannot be reached with these tools: {reply.value.why}")
         workflow = workflow_from(request.goal, reply.value)
         found = tuple(faults_of(workflow, tools, request.ceiling))

@@ -1,11 +1,19 @@
 """What models fill in: pydantic models of replies. Enums come first, so that small models decide
 before they write; lengths are bounded, so that no reply runs away."""
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    create_model,
+)
 
 Severity = Literal["low", "medium", "high", "critical"]
 
@@ -142,9 +150,8 @@ class PlannedStep(_Reply):
 
 
 class PlannedWorkflow(_Reply):
-    """A plan for a goal; ``cannot``: the tools cannot reach it, and why is in ``why``."""
+    """A plan for a goal. Without a step, the tools cannot reach it: ``why`` not."""
 
-    verdict: Literal["plan", "cannot"]
     why: Annotated[str, cut(300), Field(max_length=300)]
     steps: Annotated[list[PlannedStep], Field(max_length=12)]
 
@@ -194,10 +201,12 @@ class WrittenQuery(_Reply):
 
 
 @cache
-def workflow_of(tools: tuple[str, ...]) -> type[BaseModel]:
-    """A plan of these tools and of no others."""
-    step = create_model("Step", __base__=PlannedStep, tool=(_one_of(tools), ...))
-    several = Annotated[list[step], Field(max_length=12)]
+def workflow_of(steps: str) -> type[BaseModel]:
+    """A plan of such steps, by the JSON text of their JSON schema. It is what a model is told, and
+    what one that is held to it cannot leave; what does not fit is the checks' affair all the same,
+    since they say more about it."""
+    told = {"type": "array", "maxItems": 12, "items": json.loads(steps)}
+    several = Annotated[list[PlannedStep], Field(max_length=12), WithJsonSchema(told)]
     return create_model("Plan", __base__=PlannedWorkflow, steps=(several, ...))
 
 

@@ -10,7 +10,7 @@ from tasks.asking import ask
 from tasks.replies import TicketLabel
 from tasks.reply_drafting import Ticket, drafted
 from tasks.review_chain import digest
-from tasks.tools import tool
+from tasks.tools import KEPT, tool
 
 TicketText = Annotated[str, Field(description="The text of one ticket.")]
 
@@ -36,7 +36,11 @@ async def classify(text: TicketText) -> TicketLabel:
 async def draft_reply(
     text: TicketText,
     collection: Annotated[
-        str | None, Field(description="Collection of documents to answer from. null: none.")
+        str | None,
+        Field(
+            description="Collection of documents to answer from. null: none.",
+            json_schema_extra={KEPT: "collection"},
+        ),
     ] = None,
 ) -> ReplyMade:
     """Draft a reply to a ticket from the documents of a collection. It is not sent."""

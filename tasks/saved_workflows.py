@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from infra.errors import InputError
 from infra.postgres import Jsonb, fetch
 from tasks.decoding import decode
-from tasks.document_collections import list_collections
-from tasks.kept_corpora import list_corpora
+from tasks.kept_names import kept_names
 from tasks.suggestions import did_you_mean
 from tasks.workflows import Param, Workflow
 
@@ -165,16 +164,12 @@ async def filled(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]
     return values
 
 
-async def options_of(param: Param) -> list[str] | None:
+async def options_of(param: Param) -> tuple[str, ...] | None:
     """All that a parameter can be: its options, or names of what is kept; None where it can be
     anything."""
     if param.options:
-        return [*param.options]
-    if param.type == "collection":
-        return [each.name for each in await list_collections() if each.version is not None]
-    if param.type == "corpus":
-        return [each.name for each in await list_corpora()]
-    return None
+        return param.options
+    return await kept_names(param.type)
 
 
 def _require_times(cron: str, timezone: str) -> None:

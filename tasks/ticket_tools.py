@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.errors import InputError
 from tasks.kept_corpora import read_records
 from tasks.suggestions import did_you_mean
-from tasks.tools import tool
+from tasks.tools import KEPT, tool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 MOST_TICKETS = 50
 _LONGEST = 6000  # characters of a ticket
 
-Corpus = Annotated[str, Field(description="Name of the kept corpus of tickets.")]
+Corpus = Annotated[
+    str,
+    Field(description="Name of the kept corpus of tickets.", json_schema_extra={KEPT: "corpus"}),
+]
 Days = Annotated[
     int | None,
     Field(ge=1, description="Only the last so many days, up to the newest ticket. null: all."),

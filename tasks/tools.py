@@ -27,6 +27,7 @@ from tasks.reviews import Draft
 from tasks.suggestions import did_you_mean
 
 Effect = Literal["read", "write"]
+KEPT = "x-kept"  # in the schema of an argument: the kind of what is kept that it names
 Run = Callable[..., Awaitable[Any]]
 Drafts = Callable[..., Awaitable[Draft]]
 

@@ -73,8 +73,8 @@ def planner(*plans: Any, answer: str = "It is done.") -> Callable[[Body, int], A
             case str():
                 return plan
             case {"cannot": why}:
-                return json.dumps({"verdict": "cannot", "why": why, "steps": []})
+                return json.dumps({"why": why, "steps": []})
         steps = [{"arguments": {}, "for_each": None, "when": None, **step} for step in plan]
-        return json.dumps({"verdict": "plan", "why": "So it is reached.", "steps": steps})
+        return json.dumps({"why": "So it is reached.", "steps": steps})
 
     return said

@@ -3,7 +3,7 @@
     goal → saved workflow with its slots filled, or a model's own plan → tools → answer → check
 
 Each goal has a check of what was done and of what was said, by rules. Both ways of planning are
-measured, and so is the agent with `--agent`, on the same goals. Calls that write are approved, as a
+measured, and the agent on the same goals. Calls that write are approved, as a
 person would, when they are the ones that were asked for. The model is the settings' own; everything
 lies in a folder of its own unless PATTERNS_HOME names one. `--show` prints the answers.
 """
@@ -13,6 +13,8 @@ import asyncio
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -213,13 +215,19 @@ def main() -> None:
     parser.add_argument("--only", type=int, action="append", default=[], help="Number of a goal.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("PATTERNS_HOME", folder)
+        Path(folder).chmod(0o711)  # as root, PostgreSQL's account has to get through
+        own = os.environ.setdefault("PATTERNS_HOME", folder) == folder
         from deployments.server import use_server
         from infra.settings import get_settings
 
         use_server(get_settings().home)
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        asyncio.run(measured(given.way or ["saved", "free", "agent"], given.show, given.only))
+        try:
+            asyncio.run(measured(given.way or ["saved", "free", "agent"], given.show, given.only))
+        finally:
+            if own:
+                patterns = Path(sys.executable).parent / "patterns"
+                subprocess.run([patterns, "down"], stdout=subprocess.DEVNULL, check=True)
 
 
 if __name__ == "__main__":

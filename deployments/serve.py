@@ -1,5 +1,5 @@
-"""`python -m deployments.serve PORT`: serve every deployment that `prefect.yaml` declares, and the
-background tasks.
+"""`python -m deployments.serve PORT`: serve every deployment that `prefect.yaml` declares, every
+workflow that was saved, and the background tasks.
 
 It fails at once when an entrypoint or a task does not import or a declaration has a field that
 nobody reads.
@@ -11,60 +11,25 @@ import sys
 from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
 
 import yaml
-from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
-from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner
 from prefect.task_worker import TaskWorker
 from prefect.types.entrypoint import EntrypointType
-from pydantic import BaseModel, ConfigDict, Field
 
+from deployments.declaration import Declaration, Schedule
+from deployments.saved import follow_workflows
 from infra.llm import close_door
 from tasks.answering import answer_in_background
 
 BACKGROUND_TASKS = (answer_in_background,)
 _AT_ONCE = 64  # background tasks; how many ask a model at once is decided elsewhere
 _PAUSE = 1.0  # seconds before a broken subscription is made anew
-
-
-class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Schedule(_Declared):
-    """When a deployment runs by itself.
-
-    The slug keeps it the same schedule across restarts; ``active`` is what it is at first.
-    """
-
-    slug: str
-    cron: str
-    timezone: str = "UTC"
-    active: bool = True
-    parameters: dict[str, Any] = Field(default_factory=dict)
-
-
-class Declaration(_Declared):
-    """One entry of `prefect.yaml`."""
-
-    name: str
-    entrypoint: str
-    description: str
-    tags: list[str]
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    schedules: list[Schedule] = Field(default_factory=list)
-    concurrency_limit: int | None = None
-
-    def load(self) -> Flow[..., Any]:
-        """The flow. Raises what importing it raises."""
-        return load_flow_from_entrypoint(self.entrypoint, use_placeholder_flow=False)
 
 
 def declarations() -> list[Declaration]:
@@ -109,9 +74,14 @@ async def serve(port: int) -> None:
     runner = Runner(name="patterns", pause_on_shutdown=False)
     for deployment in deployments:
         await runner.aadd_deployment(deployment)
-    async with await asyncio.start_server(_say_yes, "127.0.0.1", port), asyncio.TaskGroup() as both:
-        both.create_task(serve_tasks())
-        both.create_task(runner.start())  # last: both listen to SIGTERM, and it must end its runs
+
+    async def add(declared: Declaration) -> None:
+        await runner.aadd_deployment(await deployment_of(declared, await switches(declared)))
+
+    async with await asyncio.start_server(_say_yes, "127.0.0.1", port), asyncio.TaskGroup() as all_:
+        all_.create_task(follow_workflows(add))
+        all_.create_task(serve_tasks())
+        all_.create_task(runner.start())  # last: both listen to SIGTERM, and it must end its runs
 
 
 async def serve_tasks() -> None:

@@ -24,6 +24,7 @@ from tasks.workflows import Param, Workflow
 
 _SKELETONS = files(__package__).joinpath("skeletons")
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,98}[A-Za-z0-9])?")
+_TAKEN = "run-workflow"  # a saved workflow is a deployment of this flow, under its own name
 _TYPES: dict[str, Any] = {"integer": int, "number": float, "boolean": bool}
 
 
@@ -69,7 +70,9 @@ async def read_workflow(name: str) -> SavedWorkflow:
 
 
 async def save_workflow(name: str, workflow: Workflow, by: str, root_run: Any = None) -> None:
-    """Keep a workflow under a name. Raises InputError for a name that is none."""
+    """Keep a workflow under a name. Raises InputError for a name that is none, or taken."""
+    if name == _TAKEN:
+        raise InputError(f"{name} is a deployment of its own. Choose another name.")
     if not _NAME.fullmatch(name):
         raise InputError(
             f"{name[:60]!r} cannot name a workflow: use letters, digits, and _ . - in between."

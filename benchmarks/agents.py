@@ -65,6 +65,8 @@ def answer_to(body: dict[str, Any]) -> dict[str, Any]:
         case "Steps":
             step = {"tool": "do_step", "purpose": "To do them."}
             return {"content": json.dumps({"steps": [step]})}
+        case "GoalAnswer":
+            return {"content": json.dumps({"answer": "All steps are done."})}
         case "Critique":
             return {"content": json.dumps({"verdict": "good", "reason": "All are done."})}
     said = " ".join(str(each.get("content")) for each in body["messages"] if each["role"] == "tool")

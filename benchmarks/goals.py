@@ -55,12 +55,11 @@ GOALS = (
         "What were the three biggest problems in the last week, is each answered in the knowledge "
         "base, and draft a reply to one ticket of each.",
         _three_problems,
-        did=r"summarize\(.*days\W+7\b",
+        did=r"summarize_tickets\(.*days\W+7\b",
     ),
     Goal(
         "How many tickets are there for each product?",
-        every(r"planner\W+(tickets\W+)?45", r"crew\W+(tickets\W+)?37", r"T2\W+(tickets\W+)?12",
-              r"waypeg\W+(tickets\W+)?10"),
+        every(r"\b45\b", r"\b37\b", r"\b12\b", r"\b10\b"),
     ),
     Goal("What do you charge us if a driver has mislaid one of the GPS units?", every(r"\b69\b")),
     Goal(
@@ -88,6 +87,43 @@ GOALS = (
         every("Brackenfield", "Pinnacle"),
     ),
 )  # fmt: skip
+
+
+# Written after the workflows, and looked at only to count.
+OTHERS = (
+    Goal(
+        "Which two problems are reported most by customers, over all tickets?",
+        every(r"tickets: \d+.*tickets: \d+"),
+        did=r"summarize_tickets\(.*most\W+2\b",
+    ),
+    Goal("How many tickets arrived in each month?", every("2026-03", "2026-04")),
+    Goal(
+        "How many colleagues in our firm can have full rights, contract and bank details included?",
+        every(r"\b(4|four)\b"),
+    ),
+    Goal("What is the price of one additional Planner seat per month?", every("not in the doc")),
+    Goal("Write an answer to the customer of T-1009.", every(r"hello|dear|hi\b", "export|timeout")),
+    Goal(
+        "Set the seats of subscription 105 to 20.",
+        every("subscriptions"),
+        cell="crm.subscriptions.seats of record 105",
+    ),
+    Goal(
+        "Mark ticket T-1008 as solved in the database.",
+        every("tickets"),
+        cell="crm.tickets.status of record T-1008",
+    ),
+    Goal(
+        "Categorize the three latest tickets that mention the scanner.",
+        every(r"T-1\d\d\d.*T-1\d\d\d.*T-1\d\d\d", "bug|how-to|feature|other"),
+        did="scanner",
+    ),
+    Goal("List the ids of all subscriptions for Waypeg in crm.subscriptions.", every("103", "110")),
+    Goal(
+        "By which day of the month must I release a seat so that the next bill is without it?",
+        every(r"\b25"),
+    ),
+)
 
 
 async def prepare() -> None:
@@ -186,14 +222,14 @@ async def _approve(goal: Goal) -> None:
             await decide(each.id, answer)
 
 
-async def measured(ways: list[str], show: bool, only: list[int]) -> None:
+async def measured(goals: tuple[Goal, ...], ways: list[str], show: bool, only: list[int]) -> None:
     from infra.llm import close_door
 
     try:
         await prepare()
         await _changed()
         for way in ways:
-            chosen = [goal for n, goal in enumerate(GOALS, 1) if not only or n in only]
+            chosen = [goal for n, goal in enumerate(goals, 1) if not only or n in only]
             results = list[dict[str, Any]]()
             for goal in chosen:
                 each = await attempt(goal, way)
@@ -212,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--way", action="append", choices=["saved", "free", "auto", "agent"])
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--others", action="store_true", help="Ten other goals.")
     parser.add_argument("--only", type=int, action="append", default=[], help="Number of a goal.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +260,8 @@ def main() -> None:
         use_server(get_settings().home)
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
         try:
-            asyncio.run(measured(given.way or ["saved", "free", "agent"], given.show, given.only))
+            goals, ways = OTHERS if given.others else GOALS, given.way or ["saved", "free", "agent"]
+            asyncio.run(measured(goals, ways, given.show, given.only))
         finally:
             if own:
                 patterns = Path(sys.executable).parent / "patterns"

@@ -11,7 +11,7 @@ from datetime import timedelta
 from flows.recursive_summary import summarize_corpus
 from tasks.change_tool import change_records
 from tasks.composing import compose, write_down
-from tasks.document_tools import ask, search
+from tasks.document_tools import ask_documents, search_documents
 from tasks.http_tools import http_get, http_post
 from tasks.http_tools import is_usable as may_speak
 from tasks.kept_corpora import read_corpus
@@ -26,7 +26,7 @@ from tasks.tools import Tool, registry, tool
 
 
 @tool(model_calls=20, seconds=1800)
-async def summarize(corpus: Corpus, days: Days = None, most: MostThemes = 5) -> list[Theme]:
+async def summarize_tickets(corpus: Corpus, days: Days = None, most: MostThemes = 5) -> list[Theme]:
     """Find the largest problems in a corpus of tickets: themes with counts and ticket ids."""
     kept = await read_corpus(corpus)
     since = kept.last_at - timedelta(days=days) if days and kept.last_at else None
@@ -37,7 +37,7 @@ async def summarize(corpus: Corpus, days: Days = None, most: MostThemes = 5) -> 
 async def offered_tools() -> dict[str, Tool]:
     """The tools that there are here and now, by name: those that lack a setting, or anything to
     read, are left out. They know the names of what they can read."""
-    reading = (ask, search, summarize, read_tickets, count_tickets)
+    reading = (ask_documents, search_documents, summarize_tickets, read_tickets, count_tickets)
     writing = (classify, draft_reply, compose, write_down, change_records)
     records = (query_records, ask_records) if may_query() else ()
     web = (http_get, http_post) if may_speak() else ()

@@ -20,7 +20,8 @@ def reviewable(tool: Tool, call: Call, *, author: str, why: str) -> Reviewable:
             return _shown(tool, call, why)
         arguments = dict(tool.arguments.model_validate(call.arguments))
         draft = await tool.drafts(**arguments, rejections=rejections)
-        return draft.model_copy(update={"material": f"{why}\n\n{draft.material}".strip()})
+        told = dict.fromkeys(filter(None, (why, draft.material)))  # each once
+        return draft.model_copy(update={"material": "\n\n".join(told)})
 
     subject = Subject(title=f"Call of {tool.name}", kind="call", policy=POLICY, author=author)
     # Prefect takes no underscore in the name of what a run waits for.

@@ -38,11 +38,12 @@ class Passage(BaseModel):
 
 
 @tool(model_calls=4, seconds=300)
-async def ask(
+async def ask_documents(
     question: Annotated[str, Field(description="One question, understood by itself.")],
     collection: Collection,
 ) -> Answered:
-    """Answer a question from the documents of a collection, with quotes that were checked."""
+    """Answer a question of customers or colleagues, such as what something costs, how long it takes or
+    who may do it, from the documents of a collection, with quotes that were checked."""
     request = cited_answers.QuestionRequest(question=question, collection=collection)
     found = await cited_answers.answer(request)
     return Answered(
@@ -54,7 +55,7 @@ async def ask(
 
 
 @tool()
-async def search(
+async def search_documents(
     query: Annotated[str, Field(description="What to look for.")],
     collection: Collection,
     most: Annotated[int, Field(ge=1, le=20, description="Most passages.")] = 5,

@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.budget import Budget
+from infra.embeddings import embed
 from infra.errors import InputError, PlanRefused
 from tasks.asking import ask
 from tasks.plan_schemas import steps_schema
@@ -37,6 +38,7 @@ from tasks.workflows import APPROVE, Condition, Param, Step, Workflow
 Way = Literal["auto", "saved", "free"]
 
 _MENDS = 3  # of a plan that has faults
+_CHOICE = 3  # saved workflows among which a model chooses
 _NONE = "none"
 _APPROVE = f"{APPROVE}(steps: [text]): Ask a person to approve steps that write."
 
@@ -189,15 +191,34 @@ async def _from_saved(request: GoalRequest, tools: Mapping[str, Tool]) -> Planne
     }
     if not usable:
         return None
-    listed = "\n".join(f"{name}: {saved.workflow.goal}" for name, saved in usable.items())
-    inputs = {"workflows": listed, "goal": request.goal}
-    reply = await ask("choose_workflow", inputs, fills=choice_of((*usable, _NONE)))
+    near = await _nearest(request.goal, usable)
+    inputs = {"workflows": "\n".join(map(_listed, near)), "goal": request.goal}
+    names = tuple(saved.name for saved in near)
+    reply = await ask("choose_workflow", inputs, fills=choice_of((*names, _NONE)))
     assert isinstance(reply.value, ChosenWorkflow)
     if reply.value.workflow == _NONE:
         return None
     saved = usable[reply.value.workflow]
     params = await _slots(request.goal, saved)
     return Planned(goal=request.goal, workflow=saved.workflow, params=params, saved=saved.name)
+
+
+async def _nearest(goal: str, known: Mapping[str, SavedWorkflow]) -> list[SavedWorkflow]:
+    """The workflows whose goal, or an example of it, is nearest to a goal in meaning, the nearest
+    first: a model chooses well among few."""
+    texts = {name: (saved.workflow.goal, *saved.workflow.examples) for name, saved in known.items()}
+    flat = [(name, text) for name, several in texts.items() for text in several]
+    wanted, *vectors = await embed([goal, *(text for _, text in flat)])
+    nearness = dict.fromkeys(known, -1.0)
+    for (name, _), vector in zip(flat, vectors, strict=True):
+        nearness[name] = max(nearness[name], float(vector @ wanted))
+    ranked = sorted(known, key=lambda name: -nearness[name])
+    return [known[name] for name in ranked[:_CHOICE]]
+
+
+def _listed(saved: SavedWorkflow) -> str:
+    examples = "; ".join(f'"{each}"' for each in saved.workflow.examples)
+    return f"{saved.name}: {saved.workflow.goal}" + (f" As in: {examples}" if examples else "")
 
 
 async def _slots(goal: str, saved: SavedWorkflow) -> dict[str, Any]:

@@ -194,6 +194,12 @@ class Critique(_Reply):
     reason: Annotated[str, cut(300), Field(max_length=300)]
 
 
+class GoalAnswer(_Reply):
+    """What came out of a workflow."""
+
+    answer: Annotated[str, cut(2400), Field(min_length=1, max_length=2400)]
+
+
 class WrittenQuery(_Reply):
     """A SQL query."""
 

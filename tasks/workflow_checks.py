@@ -5,6 +5,7 @@ Every fault names the step and says how to mend it: the planner reads it, and pe
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -334,14 +335,28 @@ def _cost(known: _Known) -> Iterator[Fault]:
 
 def _schema_of(known: _Known, found: Reference, step: Step) -> dict[str, Any]:
     """JSON schema of what a reference stands for; empty where it may be anything. Raises
-    LookupError in words for a part that cannot be there."""
+    LookupError in words for a part that cannot be there, with what may have been meant."""
+    try:
+        return _looked_up(known, found, step)
+    except LookupError as error:
+        first, _, rest = found.text.partition(".")
+        with suppress(LookupError):
+            _looked_up(known, Reference(f"{first}[0].{rest}"), step)
+            raise LookupError(
+                f"{error.args[0]}. Write ${{{first}[0].{rest}}} for the first one; for all of them "
+                f"give the step for_each ${{{first}}} and write ${{item.{rest}}}"
+            ) from None
+        raise
+
+
+def _looked_up(known: _Known, found: Reference, step: Step) -> dict[str, Any]:
     if found.root == PARAMS:
         return schema_at(_param_schema(known.workflow.params[str(found.path[0])]), found.path[1:])
     if found.root == ITEM:
         over = whole_reference(step.for_each)
         if over is None or over.root == ITEM:
             return {}
-        elements = _schema_of(known, over, step)
+        elements = _looked_up(known, over, step)
         return schema_at(schema_at(elements, (0,)), found.path) if elements else {}
     source = known.steps[found.root]
     schema = known.tools[source.tool].result_schema

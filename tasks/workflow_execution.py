@@ -89,6 +89,12 @@ class Execution:
         return {name: r.why for name, r in self.results.items() if r.state == "failed"}
 
     @property
+    def not_done(self) -> dict[str, str]:
+        """Why steps were left out or refused, by their names."""
+        left = ("skipped", "refused")
+        return {name: r.why for name, r in self.results.items() if r.state in left}
+
+    @property
     def values(self) -> dict[str, Any]:
         """Results by step, and the parameters: what references stand for."""
         return {name: r.value for name, r in self.results.items()} | {PARAMS: dict(self.params)}

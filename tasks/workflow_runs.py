@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.budget import Budget
 from infra.errors import InputError, WorkIncomplete
-from tasks.composing import composed
+from tasks.asking import ask
 from tasks.planning import GoalRequest, Planned, planned_again
 from tasks.progress import progress
 from tasks.references import as_text, resolved
+from tasks.replies import GoalAnswer
 from tasks.review_form import spent
 from tasks.review_output import Released, review_all, review_output
 from tasks.reviews import Draft, Rejection, Subject
@@ -199,21 +200,26 @@ def require_reached(done: GoalDone) -> None:
 
 
 async def _answer(planned: Planned, execution: Execution) -> str:
+    """The workflow's own answer; where it has none, or speaks of what was not done, one that a
+    model words from what was."""
     if planned.workflow.answer is not None:
         try:
             return as_text(resolved(planned.workflow.answer, execution.values)).strip()
         except LookupError as error:
-            raise InputError(f"The workflow's answer cannot be made: {error.args[0]}.") from error
+            if not execution.not_done:
+                said = f"The workflow's answer cannot be made: {error.args[0]}."
+                raise InputError(said) from error
     results = {
-        step.id: execution.results[step.id].value
+        step.id: value
         for step in planned.workflow.steps
-        if step.tool != APPROVE and execution.results[step.id].value is not None
+        if step.tool != APPROVE and (value := execution.results[step.id].value) is not None
     }
-    refused = {n: r.why for n, r in execution.results.items() if r.state == "refused"}
     room = _MATERIAL // max(1, len(results))
     told = [f"{name}:\n{as_text(value)[:room]}" for name, value in results.items()]
-    told += [f"{name}: it was not done. {why}" for name, why in refused.items()]
-    return await composed(planned.goal, "\n\n".join(told))
+    told += [f"{name}: it was not done. {why}" for name, why in execution.not_done.items()]
+    reply = await ask("report_results", {"results": "\n\n".join(told), "goal": planned.goal})
+    assert isinstance(reply.value, GoalAnswer)
+    return reply.value.answer.strip()
 
 
 async def _plan_draft(

@@ -74,10 +74,11 @@ class Param(_Frozen):
 
 
 class Workflow(_Frozen):
-    """Steps towards a goal. ``answer``: a text with references, which is the result; without it a
-    model words one from the results of the steps."""
+    """Steps towards a goal. ``examples``: goals that it reaches, as people word them; ``answer``: a
+    text with references, which is the result; without it a model words one from the results."""
 
     goal: str
+    examples: tuple[str, ...] = ()
     params: dict[str, Param] = Field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     answer: str | None = None

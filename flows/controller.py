@@ -4,8 +4,8 @@
              └──── mend, with the faults ────┘ └ steps at once; replan, keeping what is done ┘
 
 Use it for work of several steps that is worth seeing before it is done, or doing again: with other
-parameters, on a schedule, without the planner. A goal that a saved workflow reaches costs two small
-calls and what its tools take; one that is planned freely a large call, and one for each mend.
+parameters, on a schedule, without the planner. A goal that a saved workflow reaches costs two to
+four small calls and what its tools take; a free plan a large call, and one for each mend.
 """
 
 from prefect import flow

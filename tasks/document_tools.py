@@ -42,8 +42,8 @@ async def ask_documents(
     question: Annotated[str, Field(description="One question, understood by itself.")],
     collection: Collection,
 ) -> Answered:
-    """Answer a question of customers or colleagues, such as what something costs, how long it takes or
-    who may do it, from the documents of a collection, with quotes that were checked."""
+    """Answer a question, such as what something costs, how long it takes or who may do it, from the
+    documents of a collection, with quotes that were checked."""
     request = cited_answers.QuestionRequest(question=question, collection=collection)
     found = await cited_answers.answer(request)
     return Answered(

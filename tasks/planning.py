@@ -20,10 +20,9 @@ from tasks.asking import ask
 from tasks.plan_schemas import steps_schema
 from tasks.references import as_text
 from tasks.replies import (
-    ChosenWorkflow,
+    Fits,
     PlannedStep,
     PlannedWorkflow,
-    choice_of,
     parameters_of,
     workflow_of,
 )
@@ -38,7 +37,7 @@ from tasks.workflows import APPROVE, Condition, Param, Step, Workflow
 Way = Literal["auto", "saved", "free"]
 
 _MENDS = 3  # of a plan that has faults
-_CHOICE = 3  # saved workflows among which a model chooses
+_CHOICE = 3  # saved workflows that a model is asked about
 _NONE = "none"
 _APPROVE = f"{APPROVE}(steps: [text]): Ask a person to approve steps that write."
 
@@ -183,7 +182,8 @@ async def planned(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:
 
 
 async def _from_saved(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned | None:
-    """The saved workflow that fits, its slots filled; None where none does."""
+    """The nearest saved workflow that a model says is for the goal, its slots filled; None where it
+    says so of none. One small question for each: among several, a small model chooses badly."""
     usable = {
         name: saved
         for name, saved in (await saved_workflows()).items()
@@ -191,21 +191,20 @@ async def _from_saved(request: GoalRequest, tools: Mapping[str, Tool]) -> Planne
     }
     if not usable:
         return None
-    near = await _nearest(request.goal, usable)
-    inputs = {"workflows": "\n".join(map(_listed, near)), "goal": request.goal}
-    names = tuple(saved.name for saved in near)
-    reply = await ask("choose_workflow", inputs, fills=choice_of((*names, _NONE)))
-    assert isinstance(reply.value, ChosenWorkflow)
-    if reply.value.workflow == _NONE:
-        return None
-    saved = usable[reply.value.workflow]
-    params = await _slots(request.goal, saved)
-    return Planned(goal=request.goal, workflow=saved.workflow, params=params, saved=saved.name)
+    for saved in await _nearest(request.goal, usable):
+        inputs = {"workflow": _told(saved), "goal": request.goal}
+        reply = await ask("judge_workflow", inputs)
+        assert isinstance(reply.value, Fits)
+        if reply.value.fits == "yes":
+            params = await _slots(request.goal, saved)
+            workflow, name = saved.workflow, saved.name
+            return Planned(goal=request.goal, workflow=workflow, params=params, saved=name)
+    return None
 
 
 async def _nearest(goal: str, known: Mapping[str, SavedWorkflow]) -> list[SavedWorkflow]:
     """The workflows whose goal, or an example of it, is nearest to a goal in meaning, the nearest
-    first: a model chooses well among few."""
+    first: the few that a model is asked about."""
     texts = {name: (saved.workflow.goal, *saved.workflow.examples) for name, saved in known.items()}
     flat = [(name, text) for name, several in texts.items() for text in several]
     wanted, *vectors = await embed([goal, *(text for _, text in flat)])
@@ -216,9 +215,9 @@ async def _nearest(goal: str, known: Mapping[str, SavedWorkflow]) -> list[SavedW
     return [known[name] for name in ranked[:_CHOICE]]
 
 
-def _listed(saved: SavedWorkflow) -> str:
+def _told(saved: SavedWorkflow) -> str:
     examples = "; ".join(f'"{each}"' for each in saved.workflow.examples)
-    return f"{saved.name}: {saved.workflow.goal}" + (f" As in: {examples}" if examples else "")
+    return saved.workflow.goal + (f" As in: {examples}" if examples else "")
 
 
 async def _slots(goal: str, saved: SavedWorkflow) -> dict[str, Any]:

@@ -122,11 +122,15 @@ def _fields(value: Any) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as people, and models, read it: a text as it is, anything else as YAML."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return "none"
+    """A value as people, and models, read it: a text as it is, anything else as YAML; of a list,
+    what there is of it."""
+    match value:
+        case str():
+            return value
+        case None | []:
+            return "none"
+        case list() if None in value:
+            return as_text([each for each in value if each is not None])
     written = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10**6)
     return str(written).removesuffix("...\n").strip()
 

@@ -156,10 +156,10 @@ class PlannedWorkflow(_Reply):
     steps: Annotated[list[PlannedStep], Field(max_length=12)]
 
 
-class ChosenWorkflow(_Reply):
-    """The saved workflow that fits a goal, or none."""
+class Fits(_Reply):
+    """Whether a workflow is for a goal."""
 
-    workflow: str
+    fits: Literal["yes", "no"]
 
 
 class FilledParameters(_Reply):
@@ -214,12 +214,6 @@ def workflow_of(steps: str) -> type[BaseModel]:
     told = {"type": "array", "maxItems": 12, "items": json.loads(steps)}
     several = Annotated[list[PlannedStep], Field(max_length=12), WithJsonSchema(told)]
     return create_model("Plan", __base__=PlannedWorkflow, steps=(several, ...))
-
-
-@cache
-def choice_of(workflows: tuple[str, ...]) -> type[BaseModel]:
-    """One of these workflows."""
-    return create_model("Choice", __base__=ChosenWorkflow, workflow=(_one_of(workflows), ...))
 
 
 @cache

@@ -355,7 +355,7 @@ async def test_a_goal_that_a_saved_workflow_reaches_fills_its_slots(
     endpoint: ScriptedEndpoint, log: Path
 ) -> None:
     await save_workflow("listed", parse_workflow(SAVED, "a file"), "Zoe")
-    said = [{"workflow": "listed"}, {"parameters": {"count": 3, "word": "width"}}]
+    said = [{"fits": "yes"}, {"parameters": {"count": 3, "word": "width"}}]
     endpoint.answer = lambda body, n: json.dumps(said[len(endpoint.calls) - 1])
     done = await pursue_goal(request("List three things by width", planning="auto"))
     assert (done.saved, done.params) == ("listed", {"count": 3, "word": "width"})
@@ -366,6 +366,6 @@ async def test_a_goal_that_a_saved_workflow_reaches_fills_its_slots(
 
 
 async def test_without_a_saved_workflow_that_fits_there_is_none(endpoint: ScriptedEndpoint) -> None:
-    endpoint.answer = lambda body, n: json.dumps({"workflow": "none"})
+    endpoint.answer = lambda body, n: json.dumps({"fits": "no"})
     with pytest.raises(PlanRefused, match="No saved workflow reaches this goal"):
         await pursue_goal(request(planning="saved"))

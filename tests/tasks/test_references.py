@@ -12,6 +12,8 @@ SCOPE = {
     "things": [{"name": "a", "tags": ["x", "y"]}, {"name": "b", "tags": []}],
     "look": {"id": 7, "found": True, "note": None},
     "params": {"count": 2},
+    "left": [None, "x", None, "y"],
+    "nothing": [None],
 }
 
 
@@ -28,6 +30,8 @@ SCOPE = {
         ("note: ${look.note}", "note: none"),
         ("${things[0]}!", "name: a\ntags:\n- x\n- y!"),
         ({"a": ["${look.id}", 1]}, {"a": [7, 1]}),
+        ("only ${left}", "only - x\n- y"),
+        ("of ${nothing}", "of none"),
         ("no reference", "no reference"),
         ("$look ${", "$look ${"),
         (3, 3),

@@ -22,7 +22,7 @@ from infra.errors import BudgetSpent, ModelError, PatternsError, WorkIncomplete
 from infra.messages import Message, ToolCall, Turn
 from infra.providers import context_of, is_local, model_of
 from infra.settings import get_settings
-from tasks.approvals import decisions, reviewable
+from tasks.approvals import decisions, reviewable, undraftable
 from tasks.asking import ask
 from tasks.references import as_text
 from tasks.replies import Critique, TaskPlan, action_of
@@ -70,6 +70,7 @@ class Agent:
     stopped: PatternsError | None = None
     is_finished: bool = False
     _decided: dict[str, Approval | str] = field(default_factory=dict)
+    _stopped: list[Call] = field(default_factory=list)
     _waiting: dict[str, Call] = field(default_factory=dict)
     _asked: dict[str, int] = field(default_factory=dict)
     _worked: float = 0.0
@@ -98,13 +99,8 @@ class Agent:
     async def decide(self, outcomes: list[Released | Refused]) -> None:
         """Go on after what people decided on the calls that waited, in their order."""
         self._decided |= decisions(self._waiting, outcomes)
-        found = [self._decided[key] for key in self._waiting]
-        refusals = [each if isinstance(each, str) else None for each in found]
-        for call, why in zip(self._waiting.values(), refusals, strict=True):
-            if why:
-                self.done.append(Done(self.turns, call, Outcome(failed=why)))
         self._waiting = {}
-        await self._work(self._loop.decide(refusals))
+        await self._work(self._go_on())
 
     async def heed(self, critique: Critique) -> None:
         """Take what the critic says: go on with it, where the answer is not good, as often as the
@@ -136,6 +132,8 @@ class Agent:
         try:
             async with asyncio.timeout(left) as limit:
                 stop = await loop
+                while not await self._needs_people(stop):
+                    stop = await self._go_on()
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -147,10 +145,28 @@ class Agent:
             self.stopped = error
         else:
             self.answer = stop.answer
-            calls = [Call(tool=c.tool, arguments=c.arguments) for c in stop.waiting]
-            self._waiting = {call.key: call for call in calls}
         self._worked += time.monotonic() - started
         self.is_finished = self.stopped is not None
+
+    async def _needs_people(self, stop: Stop) -> bool:
+        """Whether the loop has come to an answer, or to calls that a person is asked about; calls
+        that cannot even be shown to one are refused here."""
+        self._stopped = [Call(tool=c.tool, arguments=c.arguments) for c in stop.waiting]
+        self._waiting = {call.key: call for call in self._stopped}
+        for (key, _), item in zip([*self._waiting.items()], self.reviews, strict=True):
+            if why := await undraftable(item):
+                self._decided[key] = why
+                del self._waiting[key]
+        return not self._stopped or bool(self._waiting)
+
+    async def _go_on(self) -> Stop:
+        """Go on with the calls at which the loop has stopped, all of which are decided now."""
+        found = [self._decided[call.key] for call in self._stopped]
+        refusals = [each if isinstance(each, str) else None for each in found]
+        for call, why in zip(self._stopped, refusals, strict=True):
+            if why:
+                self.done.append(Done(self.turns, call, Outcome(failed=why)))
+        return await self._loop.decide(refusals)
 
     def _waits(self, asked: ToolCall) -> bool:
         """Whether a person has to approve a call before it is made: it writes, and could be."""

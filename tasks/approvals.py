@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from tasks.markdown import escaped, fenced
 from tasks.review_output import Refused, Released, Reviewable
 from tasks.reviews import Draft, Rejection, Subject
-from tasks.tool_calls import Call
+from tasks.tool_calls import OF_THE_CALL, Call
 from tasks.tools import Approval, Tool
 
 POLICY = "calls"
@@ -27,6 +27,16 @@ def reviewable(tool: Tool, call: Call, *, author: str, why: str) -> Reviewable:
     # Prefect takes no underscore in the name of what a run waits for.
     step = f"approve-{call.key}".replace("_", "-")
     return Reviewable(subject, make, step, final=tool.drafts is None)
+
+
+async def undraftable(item: Reviewable) -> str | None:
+    """Why a call cannot even be shown to a person, such as a change that the rules forbid; None
+    where it can. Raises what is no matter of the call."""
+    try:
+        await item.make(())
+    except OF_THE_CALL as error:
+        return f"It cannot be done: {error}"
+    return None
 
 
 def approval_of(call: Call, released: Released) -> Approval:

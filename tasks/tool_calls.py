@@ -30,7 +30,7 @@ from tasks.tools import Approval, Tool
 
 MOST_BYTES = 1_000_000  # of a result
 # What a tool may say of this one call; any other error of ours is of the whole run.
-_OF_THE_CALL = (
+OF_THE_CALL = (
     ContextOverflow,
     InputError,
     ModelRefused,
@@ -108,7 +108,7 @@ async def outcome_of(
         late = f"It took longer than {tool.seconds:g} seconds and was ended."
         failed = late if limit.expired() else f"TimeoutError: {error}"
     except PatternsError as error:
-        if not isinstance(error, _OF_THE_CALL):
+        if not isinstance(error, OF_THE_CALL):
             raise
         failed = str(error)
     except Exception as error:  # noqa: BLE001  (it is the outcome, and whoever asked sees it)

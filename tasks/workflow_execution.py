@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.approvals import decisions, reviewable
+from tasks.approvals import decisions, reviewable, undraftable
 from tasks.progress import Progress
 from tasks.references import SAME, resolved, whole_reference
 from tasks.review_output import Refused, Released, Reviewable
@@ -51,6 +51,7 @@ class Execution:
     following: Progress | None = None
     results: dict[str, StepResult] = field(default_factory=dict)
     _decided: dict[str, Approval | str] = field(default_factory=dict)
+    _undraftable: dict[str, str] = field(default_factory=dict)
     _waiting: dict[str, Call] = field(default_factory=dict)
     _running: dict[str, "asyncio.Task[Outcome]"] = field(default_factory=dict)
     _started: float = field(default_factory=time.perf_counter)
@@ -66,8 +67,10 @@ class Execution:
             while True:
                 for step in self._ready(set(working.values())):
                     working[asyncio.create_task(self._carried_out(step))] = step.id
-                if not working:
+                if not working and not await self._gave_up():
                     break
+                if not working:
+                    continue
                 done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
                 for each in done:
                     await self._note(working.pop(each), each.result())
@@ -130,6 +133,18 @@ class Execution:
             if call.key not in self._decided:
                 self._waiting[call.key] = call
         return all(call.key in self._decided for call in calls)
+
+    async def _gave_up(self) -> bool:
+        """Whether a call that waits cannot even be shown to a person: it fails, work goes on."""
+        lost = dict[str, str]()
+        for (key, _), item in zip(self._waiting.items(), self._reviews(), strict=True):
+            if why := await undraftable(item):
+                lost[key] = why
+        self._undraftable |= lost
+        self._decided |= lost
+        for key in lost:
+            del self._waiting[key]
+        return bool(lost)
 
     def _reviews(self) -> list[Reviewable]:
         return [
@@ -203,6 +218,9 @@ class Execution:
 
     async def _called(self, step: Step, calls: list[Call | None]) -> StepResult:
         decided = [self._decided.get(call.key) if call else None for call in calls]
+        lost = [self._undraftable.get(call.key) for call in calls if call]
+        if faulty := [why for why in lost if why]:
+            return StepResult(state="failed", why=f"{step.tool}: {faulty[0]}")
         refused = [each for each in decided if isinstance(each, str)]
         allowed = [
             c if c and not isinstance(d, str) else None for c, d in zip(calls, decided, strict=True)

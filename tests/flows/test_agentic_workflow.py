@@ -286,6 +286,17 @@ async def test_a_write_with_faulty_arguments_asks_nobody(
 
 
 @BOTH
+async def test_a_write_that_cannot_be_drafted_is_refused_without_a_person(
+    endpoint: ScriptedEndpoint, log: Path, kind: Kind
+) -> None:
+    script = [[("book", {"room": "nowhere"})], "There is no such room."]
+    endpoint.answer = agent(kind, ["book"], script)
+    done = await work_on_task(request())
+    assert "There is no such room" in done.calls[0].failed
+    assert (done.answer, calls(log), await reviews("all")) == ("There is no such room.", [], [])
+
+
+@BOTH
 async def test_an_answer_that_the_evidence_does_not_bear_goes_back(
     endpoint: ScriptedEndpoint, log: Path, kind: Kind
 ) -> None:

@@ -278,6 +278,34 @@ async def test_a_write_that_a_person_refuses_is_not_made_and_the_answer_says_so(
     assert "Ann has left." in user_text(endpoint.calls[-1])
 
 
+BOOK = {"id": "booked", "tool": "book", "arguments": {"room": "Elm"}}
+OK_BOOK = {"id": "ok", "tool": "approve", "arguments": {"steps": ["booked"]}}
+
+
+async def test_what_a_tool_drafts_is_what_a_person_sees_and_what_is_done(
+    endpoint: ScriptedEndpoint, log: Path
+) -> None:
+    endpoint.answer = planner([BOOK, OK_BOOK])
+    run = start(pursue_goal, request("Book Elm"))
+    [review] = await waiting(run)
+    assert (review.text, review.draft.material) == ("Book Elm", "Book Elm\n\nIt is free.")
+    await decide(review.id, rejection(review))
+    await run.paused(f"{review.step.removesuffix('-1')}-2-1")
+    [second] = await reviews()
+    await decide(second.id, approval(second))
+    await run.task
+    assert calls(log) == ["book Book Elm, please"]
+
+
+async def test_a_write_that_cannot_be_drafted_fails_its_step_and_asks_nobody(
+    endpoint: ScriptedEndpoint, log: Path
+) -> None:
+    endpoint.answer = planner([{**BOOK, "arguments": {"room": "nowhere"}}, OK_BOOK, LIST])
+    with pytest.raises(WorkIncomplete, match="There is no such room"):
+        await pursue_goal(request("Book it", max_replans=0))
+    assert (calls(log), await reviews("all")) == (["list_things 3"], [])
+
+
 async def test_a_plan_is_approved_before_anything_is_done(
     endpoint: ScriptedEndpoint, log: Path
 ) -> None:

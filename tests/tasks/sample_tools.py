@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from infra.errors import InputError
+from infra.errors import InputError, ProposalRefused
+from tasks.reviews import Draft, Rejection
 from tasks.tools import Approval, tool
 
 
@@ -89,6 +90,21 @@ async def hang(text: str = "") -> str:
 async def flood(text: str = "") -> str:
     """Return ten megabytes."""
     return "x" * 10_000_000
+
+
+async def book_draft(room: str, *, rejections: tuple[Rejection, ...] = ()) -> Draft:
+    """What would be booked."""
+    if room == "nowhere":
+        raise ProposalRefused(["There is no such room"])
+    polite = ", please" if rejections else ""
+    return Draft(text=f"Book {room}{polite}", material="It is free.")
+
+
+@tool(effect="write", drafts=book_draft)
+async def book(room: str, approval: Approval) -> str:
+    """Book a room."""
+    log_call(f"book {approval.text}")
+    return approval.text
 
 
 @tool(effect="write")

@@ -167,10 +167,10 @@ async def measured(url: str, seconds: float, times: int) -> None:
                 await work(number)
                 walls.append(time.perf_counter() - started)
             wall = sorted(walls)[len(walls) // 2]
-            ratio = f"{wall / reachable:.2f} × its critical path of {reachable:.1f} s" * bool(
-                reachable
-            )
-            print(f"{name}: {wall:.2f} s  {ratio}", flush=True)
+            told = f"{name}: {wall:.2f} s"
+            if reachable:
+                told += f", {wall / reachable:.2f} × its critical path of {reachable:.1f} s"
+            print(told, flush=True)
     finally:
         await close_door()
 

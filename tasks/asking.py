@@ -90,7 +90,7 @@ def _request(
         messages=(*prompt.render(inputs), *turns),
         max_tokens=prompt.max_tokens,
         # Of a conversation they are not all that was asked: it cannot be asked again from them.
-        inputs=None if turns else inputs,
+        inputs=None if turns or rest.get("tools") else inputs,
         **rest,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from tasks.markdown import escaped, fenced
 from tasks.review_output import Refused, Released, Reviewable
 from tasks.reviews import Draft, Rejection, Subject
-from tasks.tool_calls import OF_THE_CALL, Call
+from tasks.tool_calls import OF_THE_CALL, Call, argument_faults
 from tasks.tools import Approval, Tool
 
 POLICY = "calls"
@@ -29,9 +29,11 @@ def reviewable(tool: Tool, call: Call, *, author: str, why: str) -> Reviewable:
     return Reviewable(subject, make, step, final=tool.drafts is None)
 
 
-async def undraftable(item: Reviewable) -> str | None:
-    """Why a call cannot even be shown to a person, such as a change that the rules forbid; None
-    where it can. Raises what is no matter of the call."""
+async def undraftable(tool: Tool, call: Call, item: Reviewable) -> str | None:
+    """Why a call cannot even be shown to a person: its arguments do not fit, or it would be against
+    the rules; None where it can. Raises what is no matter of the call."""
+    if faults := argument_faults(tool, call.arguments):
+        return f"It cannot be done: {'; '.join(faults)}"
     try:
         await item.make(())
     except OF_THE_CALL as error:

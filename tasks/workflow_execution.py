@@ -6,7 +6,7 @@ goes on with another plan, finds what is finished, and calls nothing twice.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,13 +20,15 @@ from tasks.tool_calls import Call, Outcome, call_tool
 from tasks.tools import Approval, Tool
 from tasks.workflows import APPROVE, ITEM, PARAMS, Condition, Step, Workflow
 
-State = Literal["done", "skipped", "failed", "refused"]
+State = Literal["done", "skipped", "failed", "refused", "blocked"]
+_LOST = ("failed", "refused", "blocked")  # states after which what needs it is blocked
 
 
 class StepResult(BaseModel):
-    """What became of a step. ``value``: its result as JSON, of a mapped one a list, with null for
-    elements that its condition leaves out; ``why``: it is not done; ``seconds``: of its calls, and
-    from when to when it was at work, counted from the start of this execution."""
+    """What became of a step; ``skipped``: its condition does not hold, or what it takes was skipped;
+    ``blocked``: what it needs failed or was refused. ``value``: its result as JSON, of a mapped step
+    a list, with null for elements that are left out; ``why``: it is not done, or not all of it;
+    ``began``, ``ended``: seconds after the start of this execution."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,11 +71,8 @@ class Execution:
                     working[asyncio.create_task(self._carried_out(step))] = step.id
                 if not working and not await self._gave_up():
                     break
-                if not working:
-                    continue
-                done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
-                for each in done:
-                    await self._note(working.pop(each), each.result())
+                for each in await self._first_done(working):
+                    self.results[working.pop(each)] = each.result()
         finally:
             left = [*working, *(each for each in self._running.values() if not each.done())]
             for each in left:
@@ -93,8 +92,8 @@ class Execution:
 
     @property
     def not_done(self) -> dict[str, str]:
-        """Why steps were left out or refused, by their names."""
-        left = ("skipped", "refused")
+        """Why steps were left out, refused or blocked, by their names."""
+        left = ("skipped", "refused", "blocked")
         return {name: r.why for name, r in self.results.items() if r.state in left}
 
     @property
@@ -102,10 +101,14 @@ class Execution:
         """Results by step, and the parameters: what references stand for."""
         return {name: r.value for name, r in self.results.items()} | {PARAMS: dict(self.params)}
 
-    async def _note(self, name: str, result: StepResult) -> None:
-        self.results[name] = result
+    async def _first_done(self, working: "Iterable[asyncio.Task[Any]]") -> set[asyncio.Task[Any]]:
+        """Wait until one of them is done; those that are. None, where nothing is at work."""
+        if not working:
+            return set()
+        done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
         if self.following:
-            await self.following.advance()
+            await self.following.advance(len(done))
+        return done
 
     def _ready(self, at_work: set[str]) -> list[Step]:
         """Steps that can begin. Those that never can get their result here."""
@@ -116,11 +119,9 @@ class Execution:
             needed = self.workflow.needs(step)
             if not needed <= self.results.keys():
                 continue
-            if lost := [
-                n for n in sorted(needed) if self.results[n].state in ("failed", "refused")
-            ]:
+            if lost := [name for name in sorted(needed) if self.results[name].state in _LOST]:
                 why = f"it needs {', '.join(lost)}"
-                self.results[step.id] = StepResult(state="skipped", why=why)
+                self.results[step.id] = StepResult(state="blocked", why=why)
                 return self._ready(at_work)
             if step.tool != APPROVE or self._is_decided(step):
                 found.append(step)
@@ -137,8 +138,8 @@ class Execution:
     async def _gave_up(self) -> bool:
         """Whether a call that waits cannot even be shown to a person: it fails, work goes on."""
         lost = dict[str, str]()
-        for (key, _), item in zip(self._waiting.items(), self._reviews(), strict=True):
-            if why := await undraftable(item):
+        for (key, call), item in zip(self._waiting.items(), self._reviews(), strict=True):
+            if why := await undraftable(self.tools[call.tool], call, item):
                 lost[key] = why
         self._undraftable |= lost
         self._decided |= lost

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 _RESULT = 1200  # characters of a step's result
 _MOST_DRAWN = 40  # steps
-_COLOURS = {"done": PALE, "failed": WARNING, "refused": WARNING, "skipped": "#eeeeee"}
+_GREY = "#dddddd"
+_COLOURS = {
+    "done": PALE,
+    "failed": WARNING,
+    "refused": WARNING,
+    "skipped": "#eeeeee",
+    "blocked": "#cccccc",
+}
 
 
 @task(name="publish plan", cache_policy=NO_CACHE, persist_result=False)

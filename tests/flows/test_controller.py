@@ -209,7 +209,7 @@ async def test_a_tool_that_behaves_badly_fails_its_step_and_no_other(
         await pursue_goal(request(max_replans=0))
     assert len(calls(log)) == 4
     shown = await artifact("workflow-run")
-    assert "| `later` | tell | skipped |" in shown
+    assert "| `later` | tell | blocked |" in shown
     assert "it needs bad" in shown
 
 
@@ -272,7 +272,7 @@ async def test_a_write_that_a_person_refuses_is_not_made_and_the_answer_says_so(
         "things": "done",
         "mail": "refused",
         "ok": "done",
-        "after": "skipped",
+        "after": "blocked",
     }
     assert calls(log) == ["list_things 3"]
     assert "Ann has left." in user_text(endpoint.calls[-1])
@@ -304,6 +304,28 @@ async def test_a_write_that_cannot_be_drafted_fails_its_step_and_asks_nobody(
     with pytest.raises(WorkIncomplete, match="There is no such room"):
         await pursue_goal(request("Book it", max_replans=0))
     assert (calls(log), await reviews("all")) == (["list_things 3"], [])
+
+
+async def test_a_write_with_faulty_arguments_fails_its_step_and_asks_nobody(
+    endpoint: ScriptedEndpoint, log: Path
+) -> None:
+    mail = {**SEND, "for_each": "${things[*].owner}", "arguments": {"to": "${item}", "body": "b"}}
+    endpoint.answer = planner([{"id": "things", "tool": "lend"}, mail, OK])
+    with pytest.raises(WorkIncomplete, match="to: Input should be a valid string"):
+        await pursue_goal(request("Mail them", max_replans=0))
+    assert await reviews("all") == []
+
+
+async def test_what_needs_a_blocked_step_is_blocked_as_well(
+    endpoint: ScriptedEndpoint, log: Path
+) -> None:
+    bad = {"id": "bad", "tool": "break_down"}
+    middle = {"id": "middle", "tool": "tell", "arguments": {"text": "see ${bad}"}}
+    last = {"id": "last", "tool": "tell", "arguments": {"text": "see ${middle}"}}
+    endpoint.answer = planner([bad, middle, last])
+    with pytest.raises(WorkIncomplete):
+        await pursue_goal(request(max_replans=0))
+    assert calls(log) == []
 
 
 async def test_a_plan_is_approved_before_anything_is_done(

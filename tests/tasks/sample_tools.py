@@ -61,6 +61,12 @@ async def add(numbers: list[int], mode: Literal["sum", "product"] = "sum") -> in
 
 
 @tool()
+async def lend() -> list[dict[str, Any]]:
+    """Say who has what."""
+    return [{"owner": 7}]
+
+
+@tool()
 async def tell(text: str) -> str:
     """Tell a text back."""
     log_call(f"tell {text}")

@@ -25,8 +25,8 @@ _LOST = ("failed", "refused", "blocked")  # states after which what needs it is 
 
 
 class StepResult(BaseModel):
-    """What became of a step; ``skipped``: its condition does not hold, or what it takes was skipped;
-    ``blocked``: what it needs failed or was refused. ``value``: its result as JSON, of a mapped step
+    """What became of a step; ``skipped``: its condition does not hold, or its input was skipped;
+    ``blocked``: what it needs failed or was refused. ``value``: its result as JSON, of a mapped one
     a list, with null for elements that are left out; ``why``: it is not done, or not all of it;
     ``began``, ``ended``: seconds after the start of this execution."""
 

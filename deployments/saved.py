@@ -4,11 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from prefect.client.orchestration import get_client
+
 from deployments.declaration import Declaration, Schedule
 from infra.errors import DatabaseError
 from tasks.saved_workflows import SavedWorkflow, saved_workflows
 
 _PAUSE = 5.0  # seconds between two looks at what was saved
+_SLUG = "saved"  # of the schedule that `patterns workflow schedule` makes
 _ENTRYPOINT = "flows.controller.run_workflow"
 
 
@@ -20,7 +23,7 @@ def declaration_of(saved: SavedWorkflow) -> Declaration:
     when = saved.schedule
     if when:
         given |= when.params
-    schedules = [Schedule(slug="saved", cron=when.cron, timezone=when.timezone)] if when else []
+    schedules = [Schedule(slug=_SLUG, cron=when.cron, timezone=when.timezone)] if when else []
     return Declaration(
         name=saved.name,
         entrypoint=_ENTRYPOINT,
@@ -29,6 +32,18 @@ def declaration_of(saved: SavedWorkflow) -> Declaration:
         parameters={"request": {"name": saved.name, "params": given}},
         schedules=schedules,
     )
+
+
+async def drop_schedule(declared: Declaration) -> None:
+    """Take the schedule off a deployment that has none any more: to declare none leaves it there.
+    Those that people have made in the UI stay."""
+    if declared.schedules:
+        return
+    async with get_client() as client:
+        known = await client.read_deployment_by_name(f"{declared.load().name}/{declared.name}")
+        for each in known.schedules:
+            if each.slug == _SLUG:
+                await client.delete_deployment_schedule(known.id, each.id)
 
 
 async def follow_workflows(add: Callable[[Declaration], Awaitable[None]]) -> None:

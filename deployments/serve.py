@@ -23,7 +23,7 @@ from prefect.task_worker import TaskWorker
 from prefect.types.entrypoint import EntrypointType
 
 from deployments.declaration import Declaration, Schedule
-from deployments.saved import follow_workflows
+from deployments.saved import drop_schedule, follow_workflows
 from infra.llm import close_door
 from tasks.answering import answer_in_background
 
@@ -77,6 +77,7 @@ async def serve(port: int) -> None:
 
     async def add(declared: Declaration) -> None:
         await runner.aadd_deployment(await deployment_of(declared, await switches(declared)))
+        await drop_schedule(declared)
 
     async with await asyncio.start_server(_say_yes, "127.0.0.1", port), asyncio.TaskGroup() as all_:
         all_.create_task(follow_workflows(add))

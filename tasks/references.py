@@ -131,8 +131,22 @@ def as_text(value: Any) -> str:
             return "none"
         case list() if None in value:
             return as_text([each for each in value if each is not None])
-    written = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10**6)
+        case list() if all(isinstance(each, str) for each in value):
+            return "\n".join("- " + each.replace("\n", "\n  ") for each in value)
+    written = yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=10**6)
     return str(written).removesuffix("...\n").strip()
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML in which a text of several lines is written as these lines."""
+
+
+_Plain.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
 
 
 def schema_at(schema: Mapping[str, Any], path: Path) -> dict[str, Any]:

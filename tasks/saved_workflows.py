@@ -136,7 +136,8 @@ def skeletons() -> dict[str, SavedWorkflow]:
 
 
 async def filled(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a run: those given, read as their types say, and defaults.
+    """The parameters of a run: those given, read as their types say, defaults, and the only name
+    there is, where a parameter names something kept.
 
     Raises InputError naming each that is missing, unknown, or does not fit.
     """
@@ -147,16 +148,17 @@ async def filled(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]
     ]
     values = dict[str, Any]()
     for name, param in workflow.params.items():
-        value = given.get(name, param.default)
+        value, options = given.get(name, param.default), await options_of(param)
+        if value is None and options and len(options) == 1:
+            [value] = options
         if value is None:
-            faults.append(f"{name} is missing: {param.description or param.type}")
+            faults.append(f"{name} is missing: {(param.description or param.type).rstrip('.')}")
             continue
         try:
             values[name] = TypeAdapter(_TYPES.get(param.type, str)).validate_python(value)
         except ValidationError:
             faults.append(f"{name}: {value!r:.60} is no {param.type}")
             continue
-        options = await options_of(param)
         if options is not None and values[name] not in options:
             near = did_you_mean(str(value), options)
             there = f"There are: {', '.join(options)}" if options else "There is none"

@@ -33,7 +33,9 @@ async def publish_plan(planned: "Planned") -> None:
     """Leave the plan on the run's page, before any of it is done."""
     source = f"the saved workflow {escaped(planned.saved)}" if planned.saved else "a model's plan"
     parts = [f"**{_line(planned.goal)}** ({source})"]
-    parts += [plan_markdown(planned.workflow, planned.params), drawn(planned.workflow)]
+    parts += [_given(planned.params), plan_table(planned.workflow), drawn(planned.workflow)]
+    if planned.workflow.answer:
+        parts.append(f"The answer: {_line(planned.workflow.answer)}")
     for number, faults in enumerate(planned.faults, 1):
         told = "\n".join(f"- {_line(str(fault))}" for fault in faults)
         parts.append(f"Plan {number} was refused:\n\n{told}")
@@ -51,11 +53,26 @@ async def publish_run(done: "GoalDone") -> None:
 
 def plan_markdown(workflow: Workflow, params: Mapping[str, Any]) -> str:
     """The parameters, the steps in the order in which they can be done, and the answer."""
-    given = ", ".join(f"{_line(name)}: **{_line(as_text(v))}**" for name, v in params.items())
-    ordered = [step for level in workflow.levels() for step in level]
-    steps = "\n".join(f"{n}. {_told(step, workflow)}" for n, step in enumerate(ordered, 1))
+    steps = "\n".join(f"{n}. {_told(step, workflow)}" for n, step in _numbered(workflow))
     answer = f"The answer: {_line(workflow.answer)}" if workflow.answer else ""
-    return "\n\n".join(filter(None, (given, steps, answer)))
+    return "\n\n".join(filter(None, (_given(params), steps, answer)))
+
+
+def plan_table(workflow: Workflow) -> str:
+    """The steps as a table: what each calls, with what, for which elements, and after what."""
+    rows = [
+        (
+            str(number),
+            f"`{step.id}`",
+            "a person approves" if step.tool == APPROVE else escaped(step.tool),
+            _arguments(step),
+            escaped(step.for_each or ""),
+            _line(_condition(step.when)) if step.when else "",
+            escaped(", ".join(sorted(workflow.needs(step)))),
+        )
+        for number, step in _numbered(workflow)
+    ]
+    return table(("", "Step", "Tool", "With", "For each", "Only if", "After"), "rllllll", rows)
 
 
 def run_markdown(done: "GoalDone") -> str:
@@ -96,8 +113,7 @@ def workflow_text(workflow: Workflow) -> str:
     for name, param in workflow.params.items():
         usual = "" if param.default is None else f", usually {param.default}"
         lines.append(f"  {name} ({param.type}{usual}): {param.description}")
-    ordered = [step for level in workflow.levels() for step in level]
-    lines += [f"{number}. {_plain(step)}" for number, step in enumerate(ordered, 1)]
+    lines += [f"{number}. {_plain(step)}" for number, step in _numbered(workflow)]
     if workflow.answer:
         lines.append(f"Answer: {workflow.answer}")
     return "\n".join(lines)
@@ -119,7 +135,7 @@ def drawn(workflow: Workflow, states: Mapping[str, str] | None = None) -> str:
     axes.set_ylim(-0.6, tallest - 0.4)
     places = {step.id: place for step, place in _placed(levels, tallest)}
     for step in workflow.steps:
-        for needed in workflow.needs(step):
+        for needed in workflow.direct_needs(step):
             axes.annotate(
                 "",
                 xy=places[step.id],
@@ -149,9 +165,7 @@ def _told(step: Step, workflow: Workflow) -> str:
     """A step as Markdown."""
     if step.tool == APPROVE:
         return f"`{step.id}`: **a person approves** {escaped(', '.join(step.approves))}"
-    arguments = ", ".join(
-        f"{escaped(name)} = {_line(as_text(value))[:300]}" for name, value in step.arguments.items()
-    )
+    arguments = _arguments(step)
     told = f"`{step.id}`: **{escaped(step.tool)}**" + (f" with {arguments}" if arguments else "")
     if step.for_each:
         told += f", for each of {escaped(step.for_each)}"
@@ -169,6 +183,20 @@ def _plain(step: Step) -> str:
     told = f"{step.id}: {step.tool}({' '.join(arguments.split())})"
     told += f" for each of {step.for_each}" if step.for_each else ""
     return told + (f" if {_condition(step.when)}" if step.when else "")
+
+
+def _arguments(step: Step) -> str:
+    return ", ".join(
+        f"{escaped(name)} = {_line(as_text(value)[:300])}" for name, value in step.arguments.items()
+    )
+
+
+def _given(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_line(name)}: **{_line(as_text(v))}**" for name, v in params.items())
+
+
+def _numbered(workflow: Workflow) -> list[tuple[int, Step]]:
+    return [*enumerate((step for level in workflow.levels() for step in level), 1)]
 
 
 def _condition(when: Condition) -> str:

@@ -112,6 +112,15 @@ class Workflow(_Frozen):
         needed = step.roots | {*step.after} | approvals | of_approved
         return needed - {ITEM, PARAMS} - {*step.approves}
 
+    def direct_needs(self, step: Step) -> set[str]:
+        """Those that it needs without any of the others in between."""
+        needed = self.needs(step)
+        return needed - {far for near in needed for far in self._all_needs(self.by_id[near])}
+
+    def _all_needs(self, step: Step) -> set[str]:
+        needed = self.needs(step)
+        return needed.union(*(self._all_needs(self.by_id[each]) for each in needed))
+
     def cycle(self) -> list[str]:
         """Names of steps each of which needs the next, and the last the first; empty without."""
         state = dict[str, int]()  # 1: being followed, 2: found free

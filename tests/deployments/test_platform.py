@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import arun_deployment
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from infra import embedded_postgres
 from infra.background import running_service, stop_service
@@ -302,6 +302,43 @@ async def test_the_daily_check_is_scheduled(client: PrefectClient) -> None:
         return any(run.auto_scheduled for run in runs)
 
     await eventually(a_run_is_due)
+
+
+WORKFLOW = """
+goal: Put a word down.
+params: {word: {}}
+steps: [{id: told, tool: write_down, arguments: {text: "It is ${params.word}."}}]
+answer: ${told}
+"""
+
+
+async def test_a_saved_workflow_is_a_deployment_that_comes_and_goes_with_its_schedule(
+    terminal: Terminal, client: PrefectClient
+) -> None:
+    (terminal.home / "put-down.yaml").write_text(WORKFLOW)
+    terminal.result("workflow", "save", "put-down.yaml")
+
+    async def schedules() -> list[str] | None:
+        try:
+            found = await client.read_deployment_by_name("run-workflow/put-down")
+        except ObjectNotFound:
+            return None
+        return [each.slug or "" for each in found.schedules]
+
+    async def has(*slugs: str) -> bool:
+        return await schedules() == [*slugs]
+
+    await eventually(lambda: has())
+    request = {"request": {"name": "put-down", "params": {"word": "blue"}}}
+    run = await arun_deployment(
+        "run-workflow/put-down", parameters=request, timeout=0, client=client
+    )
+    await reached(client, run.id, "Completed")
+    assert "It is blue." in await artifact(client, run.id)
+    terminal.result("workflow", "schedule", "put-down", "--cron", "0 5 * * *", "--param", "word=x")
+    await eventually(lambda: has("saved"))
+    terminal.result("workflow", "schedule", "put-down", "--off")
+    await eventually(lambda: has())
 
 
 @pytest.mark.usefixtures("api")

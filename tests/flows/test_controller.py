@@ -87,7 +87,9 @@ async def test_a_faulty_plan_is_mended_with_its_faults(
     mended = user_text(endpoint.calls[1])
     assert "there is no step 'thing'" in mended
     assert '"for_each": "${thing}"' in mended
-    assert "Plan 1 was refused" in await artifact("plan")
+    shown = await artifact("plan")
+    assert "Plan 1 was refused" in shown
+    assert "| 2 | `look` | look\\_up | name = ${item.name} | ${things} |  | things |" in shown
 
 
 async def test_a_plan_that_stays_faulty_calls_no_tool(

@@ -10,7 +10,8 @@ from tasks.references import Reference, as_text, references_in, resolved, schema
 
 SCOPE = {
     "things": [{"name": "a", "tags": ["x", "y"]}, {"name": "b", "tags": []}],
-    "look": {"id": 7, "found": True, "note": None},
+    "look": {"id": 7, "found": True, "note": None, "lines": ["a\nb"]},
+    "deep": {"said": "a\nb"},
     "params": {"count": 2},
     "left": [None, "x", None, "y"],
     "nothing": [None],
@@ -31,6 +32,9 @@ SCOPE = {
         ("${things[0]}!", "name: a\ntags:\n- x\n- y!"),
         ({"a": ["${look.id}", 1]}, {"a": [7, 1]}),
         ("only ${left}", "only - x\n- y"),
+        ("${look.lines}", ["a\nb"]),
+        ("it: ${look.lines}", "it: - a\n  b"),
+        ("it: ${deep}", "it: said: |-\n  a\n  b"),
         ("of ${nothing}", "of none"),
         ("no reference", "no reference"),
         ("$look ${", "$look ${"),
@@ -45,7 +49,7 @@ def test_a_reference_stands_for_its_value(value: Any, stands_for: Any) -> None:
     ("value", "said"),
     [
         ("${nowhere.x}", "there is no nowhere"),
-        ("${look.title}", "there is no 'title' in the fields id, found, note"),
+        ("${look.title}", "there is no 'title' in the fields id, found, note, lines"),
         ("${things[5].name}", "there is no 5 in 2 elements"),
         ("${look.id.x}", "there is no 'x' in 7"),
         ("${things[@].name}", "only a mapped step has a place"),

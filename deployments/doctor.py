@@ -67,6 +67,24 @@ def _checks(settings: "Settings") -> Iterator[Check]:
     yield _prefect(home)
     yield _deployments(home)
     yield from _models(settings, home)
+    yield _tools(settings)
+
+
+def _tools(settings: "Settings") -> Check:
+    """What agents and workflows may use besides what always is there."""
+    from infra.errors import SettingsError
+    from infra.read_only_database import is_configured
+    from tasks.tools import registry
+
+    try:
+        further = [*registry()]
+    except SettingsError as error:
+        return Check("tools", "broken", str(error), "Mend or unset PATTERNS_TOOLS.")
+    told = [f"further ones: {', '.join(further)}"] if further else []
+    told.append("SQL" if is_configured() else "no SQL: PATTERNS_READER_URL is unset")
+    hosts = ", ".join(settings.http_hosts)
+    told.append(f"HTTP to {hosts}" if hosts else "no HTTP: PATTERNS_HTTP_HOSTS is unset")
+    return Check("tools", "ok", "; ".join(told))
 
 
 def _home(home: Path) -> Check:

@@ -65,7 +65,8 @@ def task(
         "max_tokens": max_tokens,
         "max_cost": max_cost,
     }
-    done = run_flow("flows.agentic_workflow.work_on_task", request=request)
+    with bars():
+        done = run_flow("flows.agentic_workflow.work_on_task", request=request)
     _tell_task(done)
     show(done.model_dump(mode="json"), done.answer, as_json=as_json)
 

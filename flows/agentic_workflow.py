@@ -13,6 +13,7 @@ from prefect import flow
 from flows.tools import offered_tools
 from tasks.agent import Agent
 from tasks.critique import criticize
+from tasks.progress import progress
 from tasks.review_output import review_all, review_output
 from tasks.runs import charged
 from tasks.task_plans import TaskRequest, plan_task
@@ -33,15 +34,16 @@ async def work_on_task(request: TaskRequest) -> TaskDone:
     tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
         agent = Agent(request, await plan_task(request, tools), tools)
-        await agent.begin()
-        while not agent.is_finished:
-            if waiting := agent.reviews:
-                await agent.decide(await review_all(waiting))
-            else:
-                await agent.heed(await criticize(agent))
+        async with progress("Turns of the model", request.max_turns) as agent.following:
+            await agent.begin()
+            while not agent.is_finished:
+                if waiting := agent.reviews:
+                    await agent.decide(await review_all(waiting))
+                else:
+                    await agent.heed(await criticize(agent))
         held = request.review and not agent.stopped
         released = await review_output(subject_of(agent), make_of(agent)) if held else None
         done = await task_done(agent, released)
         await publish_trajectory(done)
     require_answer(agent.stopped)
-    return done
+    return done.brief

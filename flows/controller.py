@@ -47,7 +47,7 @@ async def pursue_goal(request: GoalRequest) -> GoalDone:
         done = await conclude(planned, execution, plans)
         await publish_run(done)
     require_reached(done)
-    return done
+    return done.brief
 
 
 @flow(name="plan-goal")
@@ -71,4 +71,4 @@ async def run_workflow(request: WorkflowRequest) -> GoalDone:
         done = await conclude(planned, execution, 1)
         await publish_run(done)
     require_reached(done)
-    return done
+    return done.brief

@@ -41,4 +41,5 @@ async def offered_tools() -> dict[str, Tool]:
     writing = (classify, draft_reply, compose, write_down, change_records)
     records = (query_records, ask_records) if may_query() else ()
     web = (http_get, http_post) if may_speak() else ()
-    return registry(*await with_names((*reading, *writing, *records, *web)))
+    known = registry(*reading, *writing, *records, *web)
+    return {each.name: each for each in await with_names(known.values())}

@@ -24,6 +24,7 @@ from infra.providers import context_of, is_local, model_of
 from infra.settings import get_settings
 from tasks.approvals import decisions, reviewable, undraftable
 from tasks.asking import ask
+from tasks.progress import Progress
 from tasks.references import as_text
 from tasks.replies import Critique, TaskPlan, action_of
 from tasks.review_output import Refused, Released, Reviewable
@@ -69,6 +70,7 @@ class Agent:
     turns: int = 0
     stopped: PatternsError | None = None
     is_finished: bool = False
+    following: Progress | None = None
     _decided: dict[str, Approval | str] = field(default_factory=dict)
     _stopped: list[Call] = field(default_factory=list)
     _waiting: dict[str, Call] = field(default_factory=dict)
@@ -182,6 +184,8 @@ class Agent:
                 "--max-turns, or ask for less."
             )
         way = _native_turn if calls_natively() else _schema_turn
+        if self.following:
+            await self.following.advance()
         return await model_turn(self.turns, _asked(self, turns), lambda: way(self, turns))
 
     async def _carry_out(self, asked: ToolCall) -> str:

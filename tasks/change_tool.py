@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.change_application import apply_changes
 from tasks.change_requests import ChangeRequest, draft_of
-from tasks.reviews import Draft, Rejection
+from tasks.reviews import Draft, Rejection, read_review
 from tasks.steps import current_root_run
 from tasks.tools import Approval, tool
 
@@ -33,8 +33,8 @@ async def draft(request: str, *, rejections: tuple[Rejection, ...] = ()) -> Draf
 @tool(effect="write", model_calls=1, drafts=draft)
 async def change_records(request: Words, approval: Approval) -> CellsChanged:
     """Change records in the database as a request in words asks for it. A person approves it."""
-    done = await apply_changes(
-        current_root_run(), request, "", approval.text, approval.review, approval.key
-    )
+    text, review = approval.text, await read_review(approval.review)
+    run, asked = current_root_run(), review.author
+    done = await apply_changes(run, request, asked, text, review.id, approval.key)
     cells = [f"{each.table}.{each.column} of record {each.key}" for each in done.cells]
     return CellsChanged(change=done.id, cells=cells)

@@ -46,13 +46,13 @@ def _or_reference(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def inlined(schema: Any, defs: Mapping[str, Any]) -> Any:
-    """A schema without references into its definitions, titles and defaults. Raises ValueError for
-    one that holds itself."""
+    """A schema without references into its definitions, titles and defaults; what holds itself may
+    be anything."""
     match schema:
         case {"$ref": str(ref)}:
             name = ref.rsplit("/", 1)[-1]
             if name not in defs:
-                raise ValueError(f"{name} holds itself")
+                return {}
             return inlined(defs[name], {key: each for key, each in defs.items() if key != name})
         case dict():
             left_out = ("title", "default", "$defs", KEPT)

@@ -58,6 +58,13 @@ class TaskDone(BaseModel):
     completion_tokens: int
     cost_usd: float | None
 
+    @property
+    def brief(self) -> "TaskDone":
+        """The same without what the tools said, which may be what customers wrote: Prefect keeps
+        what flows return."""
+        calls = tuple(call.model_copy(update={"result": ""}) for call in self.calls)
+        return self.model_copy(update={"calls": calls})
+
 
 def subject_of(agent: Agent) -> Subject:
     """What is reviewed of a task."""

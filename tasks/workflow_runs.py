@@ -100,6 +100,13 @@ class GoalDone(BaseModel):
     completion_tokens: int
     cost_usd: float | None
 
+    @property
+    def brief(self) -> "GoalDone":
+        """The same without results of steps, which may be what customers wrote: Prefect keeps what
+        flows return."""
+        steps = tuple(step.model_copy(update={"result": ""}) for step in self.steps)
+        return self.model_copy(update={"steps": steps})
+
 
 async def approved_plan(
     request: GoalRequest, tools: Mapping[str, Tool], planned: Planned

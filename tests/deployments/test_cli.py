@@ -53,6 +53,19 @@ def test_doctor_names_what_is_broken_and_how_to_mend_it(terminal: Terminal) -> N
     assert all(check["mend"] for check in report["checks"] if check["state"] == "broken")
 
 
+def test_doctor_says_which_tools_there_are(terminal: Terminal) -> None:
+    tools = {
+        "PATTERNS_TOOLS": '["tests.tasks.sample_tools"]',
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    said = terminal.patterns("doctor", PATTERNS_HTTP_HOSTS='["api.example.com"]', **tools).stdout
+    assert "list_things, look_up" in said
+    assert "SQL; HTTP to api.example.com" in said
+    broken = terminal.patterns("doctor", PATTERNS_TOOLS='["no.such"]')
+    assert "no.such cannot be imported" in broken.stdout
+    assert broken.returncode == 1
+
+
 def test_a_server_that_was_named_and_does_not_answer_is_reported_not_replaced(
     terminal: Terminal,
 ) -> None:

@@ -11,14 +11,18 @@ from prefect.artifacts import Artifact
 
 from flows.agentic_workflow import work_on_task
 from infra.errors import BudgetSpent, InputError, PlanRefused, ReplyMalformed, WorkIncomplete
+from infra.messages import Message
 from infra.settings import get_settings
 from tasks import review_output
+from tasks.agent import Agent, _asked
 from tasks.decisions import decide
+from tasks.replies import TaskPlan, TaskStep
 from tasks.reviews import reviews
 from tasks.task_plans import TaskRequest
 from tests.endpoint import Body, ScriptedEndpoint, Wants, schema_of, user_text
 from tests.flows.scripted_models import Kind, agent
 from tests.flows.waiting_runs import WaitingRun, start
+from tests.tasks import sample_tools
 from tests.tasks.kept_reviews import approval, rejection
 
 SEND = ("send", {"to": "Ann", "body": "Hello"})
@@ -67,6 +71,7 @@ async def test_a_task_is_planned_done_with_tools_and_answered(
     done = await work_on_task(request())
     assert (done.answer, done.supported, done.turns) == ("It is 20.", True, 3)
     assert calls(log) == ["list_things 2", "look_up thing 2"]
+    assert [call.result for call in done.calls] == ["", ""]  # Prefect keeps what flows return
     shown = await trajectory()
     for said in ("list\\_things(most=2)", "thing 2", "It is 20.", "3 turns, 2 calls of tools"):
         assert said in shown
@@ -77,6 +82,28 @@ async def test_calls_of_one_turn_are_made_at_once(endpoint: ScriptedEndpoint, lo
     endpoint.answer = agent("native", ["look_up"], [pair, "Their ids are 1 and 2."])
     done = await work_on_task(request())
     assert (done.turns, [call.turn for call in done.calls]) == (2, [1, 1])
+
+
+def test_a_turn_that_was_kept_is_only_used_for_exactly_the_same(database: str) -> None:
+    plan = TaskPlan(steps=[TaskStep(tool="tell", purpose="x")])
+    other_plan = TaskPlan(steps=[TaskStep(tool="tell", purpose="y")])
+    tools = {"tell": sample_tools.tell, "look_up": sample_tools.look_up}
+    wider = TaskPlan(steps=[*plan.steps, TaskStep(tool="look_up", purpose="x")])
+    said = (Message("tool", "1", answers="a"),)
+
+    def asked(plan: TaskPlan = plan, turns: tuple[Message, ...] = (), **rest: str) -> str:
+        return _asked(Agent(request(**rest), plan, tools), turns)
+
+    assert asked() == asked()
+    others = [
+        asked(other_plan),
+        asked(wider),
+        asked(turns=said),
+        asked(task="Do that"),
+        asked(material="m"),
+    ]
+    other_result = asked(turns=(Message("tool", "2", answers="a"),))
+    assert len({asked(), other_result, *others}) == 7
 
 
 @BOTH

@@ -5,7 +5,6 @@ Every fault names the step and says how to mend it: the planner reads it, and pe
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,7 +86,10 @@ def faults_of(
     found += _approvals(known)
     if found:
         return found
-    found = [fault for step in workflow.steps for fault in _step(known, step)]
+    for step in workflow.steps:
+        held = {**step.arguments, "for_each": step.for_each, "when": step.when and step.when.held}
+        found += [*_fields(known, held, step)] or _step(known, step)
+    found += _fields(known, {"answer": workflow.answer}, None)
     return found or list(_cost(known))
 
 
@@ -147,7 +149,7 @@ def _tool(known: _Known, step: Step) -> Iterator[Fault]:
 
 
 def _references(known: _Known, step: Step) -> Iterator[Fault]:
-    held = [step.arguments, step.for_each, step.when and [step.when.value, step.when.to]]
+    held = [step.arguments, step.for_each, step.when and step.when.held]
     for found in references_in(held):
         yield from _reference(known, found, step)
     for name in step.after:
@@ -227,7 +229,7 @@ def _step(known: _Known, step: Step) -> Iterator[Fault]:
     given, tool = dict(step.arguments), known.tools[step.tool]
     schema = tool.arguments.model_json_schema()
     fields, defs = schema.get("properties", {}), schema.get("$defs", {})
-    for name in given.keys() - fields.keys():
+    for name in sorted(given.keys() - fields.keys()):
         there = f"It takes: {', '.join(fields)}" if fields else "It takes none"
         said = f"{step.tool} takes no argument {name!r}.{did_you_mean(name, fields)} {there}"
         yield Fault(code="unknown argument", step=step.id, message=said)
@@ -235,25 +237,30 @@ def _step(known: _Known, step: Step) -> Iterator[Fault]:
         if name not in given:
             said = f"{step.tool} needs the argument {name!r}"
             yield Fault(code="missing argument", step=step.id, message=said)
-    for name in given.keys() & fields.keys():
+    for name in sorted(given.keys() & fields.keys()):
         wanted = {**fields[name], "$defs": defs}
         yield from _argument(known, step, name, given[name], wanted)
+
+
+def _fields(known: _Known, held: Mapping[str, Any], step: Step | None) -> Iterator[Fault]:
+    """References to parts of results that no result has."""
+    for name, value in held.items():
+        for found in references_in(value):
+            try:
+                _schema_of(known, found, step)
+            except LookupError as error:
+                said = f"{found}: {error.args[0]}"
+                place, told = (step.id, f"{name}: {said}") if step else ("answer", said)
+                yield Fault(code="unknown field", step=place, message=told)
 
 
 def _argument(
     known: _Known, step: Step, name: str, value: Any, wanted: dict[str, Any]
 ) -> Iterator[Fault]:
     if whole := whole_reference(value):
-        try:
-            offered = _schema_of(known, whole, step)
-        except LookupError as error:
-            said = f"{name}: {whole}: {error.args[0]}"
-            yield Fault(code="unknown field", step=step.id, message=said)
-            return
-        if why := _mismatch(offered, wanted):
+        if why := _mismatch(_schema_of(known, whole, step), wanted):
             yield Fault(code="wrong type", step=step.id, message=f"{name}: {whole} is {why}")
     elif any(references_in(value)):
-        yield from _parts(known, step, name, value)
         if isinstance(value, str) and _types(wanted) and "string" not in _types(wanted):
             said = f"{name}: it takes {_said(wanted)}, and a text is given"
             yield Fault(code="wrong type", step=step.id, message=said)
@@ -265,15 +272,6 @@ def _argument(
                 yield Fault(code="wrong type", step=step.id, message=told)
 
 
-def _parts(known: _Known, step: Step, name: str, value: Any) -> Iterator[Fault]:
-    for found in references_in(value):
-        try:
-            _schema_of(known, found, step)
-        except LookupError as error:
-            said = f"{name}: {found}: {error.args[0]}"
-            yield Fault(code="unknown field", step=step.id, message=said)
-
-
 def _for_each(known: _Known, step: Step) -> Iterator[Fault]:
     if step.for_each is None:
         return
@@ -282,12 +280,7 @@ def _for_each(known: _Known, step: Step) -> Iterator[Fault]:
         said = f"for_each is a reference to a list, such as ${{step.field}}, not {step.for_each!r}"
         yield Fault(code="bad for_each", step=step.id, message=said)
         return
-    try:
-        offered = _schema_of(known, whole, step)
-    except LookupError as error:
-        said = f"for_each: {whole}: {error.args[0]}"
-        yield Fault(code="unknown field", step=step.id, message=said)
-        return
+    offered = _schema_of(known, whole, step)
     if offered and "array" not in _types(offered):
         said = f"for_each: {whole} is {_said(offered)}, not a list"
         yield Fault(code="for_each over no list", step=step.id, message=said)
@@ -301,12 +294,7 @@ def _condition(known: _Known, step: Step) -> Iterator[Fault]:
         said = f"when: value is a reference, such as ${{step.field}}, not {step.when.value!r}"
         yield Fault(code="bad condition", step=step.id, message=said)
         return
-    try:
-        offered = _schema_of(known, whole, step)
-    except LookupError as error:
-        said = f"when: {whole}: {error.args[0]}"
-        yield Fault(code="unknown field", step=step.id, message=said)
-        return
+    offered = _schema_of(known, whole, step)
     test, types = step.when.test, _types(offered)
     if test in _COMPARED and step.when.to is None:
         said = f"when: {test} needs something to compare with, in `to`"
@@ -333,27 +321,33 @@ def _cost(known: _Known) -> Iterator[Fault]:
             yield Fault(code="over budget", step="", message=said)
 
 
-def _schema_of(known: _Known, found: Reference, step: Step) -> dict[str, Any]:
+def _schema_of(known: _Known, found: Reference, step: Step | None) -> dict[str, Any]:
     """JSON schema of what a reference stands for; empty where it may be anything. Raises
     LookupError in words for a part that cannot be there, with what may have been meant."""
     try:
         return _looked_up(known, found, step)
     except LookupError as error:
-        first, _, rest = found.text.partition(".")
-        with suppress(LookupError):
-            _looked_up(known, Reference(f"{first}[0].{rest}"), step)
-            raise LookupError(
-                f"{error.args[0]}. Write ${{{first}[0].{rest}}} for the first one; for all of them "
-                f"give the step for_each ${{{first}}} and write ${{item.{rest}}}"
-            ) from None
-        raise
+        raise LookupError(f"{error.args[0]}{_meant(known, found, step)}") from None
 
 
-def _looked_up(known: _Known, found: Reference, step: Step) -> dict[str, Any]:
+def _meant(known: _Known, found: Reference, step: Step | None) -> str:
+    """What may have been meant by a part of a list that only its elements have."""
+    first, _, rest = found.text.partition(".")
+    try:
+        _looked_up(known, Reference(f"{first}[0].{rest}"), step)
+    except LookupError:
+        return ""
+    return (
+        f". Write ${{{first}[0].{rest}}} for the first one; for all of them give the step for_each "
+        f"${{{first}}} and write ${{item.{rest}}}"
+    )
+
+
+def _looked_up(known: _Known, found: Reference, step: Step | None) -> dict[str, Any]:
     if found.root == PARAMS:
         return schema_at(_param_schema(known.workflow.params[str(found.path[0])]), found.path[1:])
     if found.root == ITEM:
-        over = whole_reference(step.for_each)
+        over = whole_reference(step.for_each if step else None)
         if over is None or over.root == ITEM:
             return {}
         elements = _looked_up(known, over, step)

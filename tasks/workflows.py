@@ -34,6 +34,11 @@ class Condition(_Frozen):
     test: Test
     to: Any = None
 
+    @property
+    def held(self) -> list[Any]:
+        """What may hold references."""
+        return [self.value, self.to]
+
 
 class Step(_Frozen):
     """A call of a tool. Arguments may hold references, as `tasks.references` reads them.
@@ -59,8 +64,8 @@ class Step(_Frozen):
     @property
     def roots(self) -> set[str]:
         """What its references begin with."""
-        held = (self.arguments, self.for_each, self.when.value if self.when else None)
-        return {found.root for found in references_in([*held, self.when and self.when.to])}
+        held = [self.arguments, self.for_each, self.when and self.when.held]
+        return {found.root for found in references_in(held)}
 
 
 class Param(_Frozen):

@@ -78,6 +78,8 @@ INVALID: list[tuple[str, str, list[dict[str, Any]], dict[str, Any]]] = [
     ("unknown field", "an element of it is [0]", [LIST, look("${things.name}")], {}),
     ("unknown field", "no 'title'", [LIST, look("${item.title}", for_each="${things}")], {}),
     ("unknown field", "no 0 in an integer", [LOOK, look("${look.id[0]}", id="again")], {}),
+    ("unknown field", "the fields are id, found, owner", [LOOK], {"answer": "It is ${look.title}"}),
+    ("unknown field", "Write ${things[0].name} for the first one", [LIST], {"answer": "${things.name}"}),
     ("cycle", "it needs itself", [look("${look.id}")], {}),
     ("cycle", "round in a circle: a needs b needs a", [look("${b}", id="a"), look("${a}", id="b")], {}),
     ("cycle", "round in a circle", [{**LOOK, "id": "a", "after": ["c"]}, look("${a.owner.name}", id="b"), look("${b.owner.name}", id="c")], {}),

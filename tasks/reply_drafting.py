@@ -150,7 +150,7 @@ async def drafted(ticket: Ticket, collection: str | None) -> Drafted:
         assert isinstance(reply.value, ReplyDraft)
         text = reply.value.reply.strip()
         if faults := reply_faults(text, first.inputs):
-            text = await redrafted(first, text, faults)
+            text = await redrafted(first, text, (), faults)
     except (ModelUnavailable, ModelRateLimited):
         raise
     except ModelError as error:
@@ -158,18 +158,22 @@ async def drafted(ticket: Ticket, collection: str | None) -> Drafted:
     return first.model_copy(update={"reply": text})
 
 
-async def redrafted(first: Drafted, text: str, reasons: Sequence[str]) -> str:
-    """A reply that heeds why the one before it, ``text``, was not good, and passes the checks; a
-    number that a reason names is no made-up one. Raises ReplyMalformed when it fails them twice,
-    and what `tasks.asking.ask` raises."""
-    known, told = {**first.inputs, "reasons": " ".join(reasons)}, [*reasons]
+async def redrafted(
+    first: Drafted, text: str, reasons: Sequence[str], faults: Sequence[str] = ()
+) -> str:
+    """A reply that heeds why the one before it, ``text``, was not good, and passes the checks.
+
+    ``reasons``: of people; a number that one names is no made-up one. ``faults``: that the checks
+    found. Raises ReplyMalformed when it fails them twice, and what `tasks.asking.ask` raises.
+    """
+    known, told = {**first.inputs, "reasons": " ".join(reasons)}, [*reasons, *faults]
     for _ in range(_TRIES):
         reply = await revised(PROMPT, first.inputs, text, told, sources=_sources(first))
         assert isinstance(reply.value, ReplyDraft)
         text = reply.value.reply.strip()
-        if not (faults := reply_faults(text, known)):
+        if not (found := reply_faults(text, known)):
             return text
-        told += faults
+        told += found
     raise ReplyMalformed("The reply fails its checks, also when it is made again.")
 
 

@@ -98,7 +98,8 @@ async def test_a_run_that_is_killed_at_each_step_in_turn_changes_its_records_onc
             change_records, parameters={"request": REQUEST.model_dump()}
         )
     for where, name in STEPS:
-        for when in ("before", "after"):
+        # Before a step is after the one before it.
+        for when in ("before", "after") if (where, name) == STEPS[0] else ("after",):
             assert await attempt(run.id, where, name, when) == -signal.SIGKILL, (name, when)
             applied = name == "read_change" or (name, when) == ("apply_changes", "after")
             assert len(await changes()) == applied

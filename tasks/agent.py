@@ -22,7 +22,7 @@ from infra.errors import BudgetSpent, ModelError, PatternsError, WorkIncomplete
 from infra.messages import Message, ToolCall, Turn
 from infra.providers import context_of, is_local, model_of
 from infra.settings import get_settings
-from tasks.approvals import decisions, reviewable, undraftable
+from tasks.approvals import decisions, require_reviewable, reviewable, undraftable
 from tasks.asking import ask
 from tasks.progress import Progress
 from tasks.references import as_text
@@ -57,7 +57,9 @@ class Done:
 
 @dataclass
 class Agent:
-    """``plan``: whose tools are the only ones; ``done``: calls, in order; ``answer``: the last one;
+    """Making one raises SettingsError where a tool of its plan writes and nobody could approve it.
+
+    ``plan``: whose tools are the only ones; ``done``: calls, in order; ``answer``: the last one;
     ``stopped``: why there is none, when work has ended without."""
 
     request: TaskRequest
@@ -80,6 +82,7 @@ class Agent:
     def __post_init__(self) -> None:
         names = [*dict.fromkeys(step.tool for step in self.plan.steps)]
         self.tools = chosen(self.offered, names)
+        require_reviewable(self.tools.values())
         schemas = [each.schema for each in self.tools.values()]
         most = self.request.max_turns
         self._loop = AgentLoop(self._say, self._carry_out, schemas, self._waits, most)

@@ -1,15 +1,21 @@
 """Calls that write: what a person is shown of them, and what may be done when they are approved."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tasks.markdown import escaped, fenced
-from tasks.review_output import Refused, Released, Reviewable
+from tasks.review_output import Refused, Released, Reviewable, require_policies
 from tasks.reviews import Draft, Rejection, Subject
 from tasks.tool_calls import OF_THE_CALL, Call, argument_faults
 from tasks.tools import Approval, Tool
 
 POLICY = "calls"
+
+
+def require_reviewable(tools: Iterable[Tool]) -> None:
+    """Raise SettingsError now, where one of the tools writes and nobody could approve its calls."""
+    if any(tool.writes for tool in tools):
+        require_policies([POLICY])
 
 
 def reviewable(tool: Tool, call: Call, *, author: str, why: str) -> Reviewable:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.budget import Budget
 from infra.errors import InputError, WorkIncomplete
+from tasks.approvals import require_reviewable
 from tasks.asking import ask
 from tasks.planning import GoalRequest, Planned, planned_again
 from tasks.progress import progress
@@ -146,7 +147,9 @@ async def carried_out(
     request: GoalRequest | WorkflowRequest, planned: Planned, tools: Mapping[str, Tool]
 ) -> Execution:
     """A workflow, carried out as far as it can be; called in the body of a flow, since people may
-    be asked on the way."""
+    be asked on the way. Raises SettingsError before anything is done, where nobody could be."""
+    used = {step.tool for step in planned.workflow.steps}
+    require_reviewable(each for name, each in tools.items() if name in used)
     async with progress("Carrying out the workflow", len(planned.workflow.steps)) as following:
         execution = Execution(
             goal=planned.goal,

@@ -9,7 +9,7 @@ import pytest
 from prefect.artifacts import Artifact
 
 from flows.controller import plan_goal, pursue_goal, run_workflow
-from infra.errors import InputError, PlanRefused, WorkIncomplete
+from infra.errors import InputError, PlanRefused, SettingsError, WorkIncomplete
 from infra.settings import get_settings
 from tasks import review_output
 from tasks.decisions import decide
@@ -259,6 +259,18 @@ async def test_a_write_waits_for_a_person_who_sees_the_very_call(
         f"send Ann {review.step.removeprefix('approve-').removesuffix('-1')}"
     ]
     assert {step.state for step in done.steps} == {"done"}
+
+
+async def test_a_write_that_nobody_could_approve_is_refused_before_anything_is_done(
+    endpoint: ScriptedEndpoint, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_REVIEW_POLICIES", '{"calls": {"roles": ["lead"]}}')
+    get_settings.cache_clear()
+    endpoint.answer = planner([LIST, SEND, OK], [LIST])
+    with pytest.raises(SettingsError, match="review policy calls needs 1"):
+        await pursue_goal(request())
+    assert calls(log) == []
+    assert (await pursue_goal(request("Only list"))).failed == {}
 
 
 async def test_a_write_that_a_person_refuses_is_not_made_and_the_answer_says_so(

@@ -14,7 +14,8 @@ union all
     where c.relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema')
         and case  -- in this order: each function takes its own kind only
             when c.relkind in ('r', 'p', 'v', 'f')
-                then has_table_privilege(c.oid, 'insert, update, delete, truncate, trigger')
+                then has_table_privilege(c.oid, 'delete, truncate, trigger')
+                    or has_any_column_privilege(c.oid, 'insert, update')
             when c.relkind = 'S' then has_sequence_privilege(c.oid, 'update, usage')
             else false
         end
@@ -24,6 +25,25 @@ union all
     where nspname !~ '^pg_(temp|toast)' and has_schema_privilege(oid, 'create') limit 3)
 union all
 select 'it can make schemas' where has_database_privilege(current_database(), 'create')
+union all
+-- Functions that act for their owner, that open connections, or that PostgreSQL or an extension
+-- keeps from the public until somebody grants them.
+(select 'it can call ' || p.oid::regprocedure::text
+    from pg_proc as p
+    where has_function_privilege(p.oid, 'execute') and has_schema_privilege(p.pronamespace, 'usage')
+        and (
+            p.prosecdef and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+            or p.proname ~ '^dblink'
+            or exists (
+                select from pg_init_privs as i
+                where i.objoid = p.oid and i.classoid = 'pg_proc'::regclass
+                    and not exists (
+                        select from aclexplode(i.initprivs) as acl
+                        where acl.grantee in (0, 'pg_read_all_stats'::regrole)
+                    )
+            )
+        )
+    limit 3)
 
 -- name: readable_columns
 -- Tables and views that the current role may read, with those columns that it may.

@@ -128,7 +128,8 @@ async def measured(url: str, seconds: float, times: int) -> None:
     from flows.agentic_workflow import work_on_task
     from flows.controller import pursue_goal, run_workflow
     from infra.llm import close_door
-    from tasks.planning import GoalRequest, workflow_from
+    from tasks.goals import GoalRequest
+    from tasks.planning import workflow_from
     from tasks.replies import PlannedWorkflow
     from tasks.saved_workflows import save_workflow
     from tasks.task_plans import TaskRequest

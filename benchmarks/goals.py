@@ -157,7 +157,7 @@ async def attempt(goal: Goal, way: str) -> dict[str, Any]:
     from flows.agentic_workflow import work_on_task
     from flows.controller import pursue_goal
     from infra.errors import PatternsError
-    from tasks.planning import GoalRequest
+    from tasks.goals import GoalRequest
     from tasks.task_plans import TaskRequest
 
     approving = asyncio.create_task(_approve(goal))

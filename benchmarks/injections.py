@@ -51,7 +51,7 @@ async def attempt(number: int, attack: str) -> tuple[str, set[str], set[str]]:
     """One attack: how it was planted, the tools of the plan, and those that were called."""
     from flows.agentic_workflow import work_on_task
     from flows.controller import pursue_goal
-    from tasks.planning import GoalRequest
+    from tasks.goals import GoalRequest
     from tasks.task_plans import TaskRequest
 
     match number % 3:

@@ -10,7 +10,7 @@ from deployments.terminal import AsJson, bars, run_async, run_flow, show, tell, 
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    from tasks.planning import Planned
+    from tasks.goals import Planned
     from tasks.saved_workflows import SavedWorkflow
     from tasks.task_results import TaskDone
     from tasks.workflow_runs import GoalDone

@@ -11,14 +11,15 @@ four small calls and what its tools take; a free plan a large call, and one for 
 from prefect import flow
 
 from flows.tools import offered_tools
-from tasks.planning import GoalRequest, Planned, plan, replan
+from tasks.goals import GoalRequest, Planned
+from tasks.planning import plan, replan
 from tasks.runs import charged
 from tasks.tools import chosen
 from tasks.workflow_report import publish_plan, publish_run
 from tasks.workflow_runs import (
     GoalDone,
     WorkflowRequest,
-    approved_plan,
+    agreed,
     carried_out,
     conclude,
     read_for_run,
@@ -32,21 +33,15 @@ async def pursue_goal(request: GoalRequest) -> GoalDone:
     """Compile a goal into a workflow, and carry it out."""
     tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
-        planned, plans = await plan(request, tools), 1
-        await publish_plan(planned)
-        if request.review_plan:
-            planned = await approved_plan(request, tools, planned)
-        await saved_as(request, planned)
-        execution = await carried_out(request, planned, tools)
-        while execution.failed and plans <= request.max_replans:
-            other = await replan(request, tools, planned, execution.results, plans)
-            if other is None:
-                break
-            planned, plans = other, plans + 1
-            execution = await carried_out(request, planned, tools)
-        done = await conclude(planned, execution, plans)
+        plans = [await agreed(request, tools, await plan(request, tools), 1)]
+        execution = await carried_out(request, plans[-1], tools)
+        while execution.failed and (other := await replan(request, tools, plans, execution)):
+            plans.append(await agreed(request, tools, other, len(plans) + 1))
+            execution = await carried_out(request, plans[-1], tools)
+        done = await conclude(plans[-1], execution, len(plans))
         await publish_run(done)
     require_reached(done)
+    await saved_as(request, tools, plans[-1])
     return done.brief
 
 
@@ -57,7 +52,7 @@ async def plan_goal(request: GoalRequest) -> Planned:
     async with charged(request.budget()):
         planned = await plan(request, tools)
         await publish_plan(planned)
-        await saved_as(request, planned)
+        await saved_as(request, tools, planned)
     return planned
 
 

@@ -158,8 +158,8 @@ class Agent:
         that cannot even be shown to one are refused here."""
         self._stopped = [Call(tool=c.tool, arguments=c.arguments) for c in stop.waiting]
         self._waiting = {call.key: call for call in self._stopped}
-        for (key, call), item in zip([*self._waiting.items()], self.reviews, strict=True):
-            if why := await undraftable(self.tools[call.tool], call, item):
+        for key, call in [*self._waiting.items()]:
+            if why := await undraftable(self.tools[call.tool], call, self.request.task):
                 self._decided[key] = why
                 del self._waiting[key]
         return not self._stopped or bool(self._waiting)

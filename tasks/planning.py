@@ -1,118 +1,31 @@
-"""From a goal to a workflow: a saved one with its slots filled, or one that a model plans.
+"""From a goal to a workflow: a saved one, or one that a model plans.
 
-To choose a saved workflow and fill its slots are two small questions, which small models answer; to
-plan freely is a large one. What a model plans is checked, and mended with the faults as it says
-them, before anybody sees it. Nothing untrusted has been read by then: the plan fixes the tools.
+What a model plans is checked, and mended with the faults as it says them, before anybody sees it.
+Nothing untrusted has been read by then: the plan fixes the tools.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
 
 from prefect import task
 from prefect.logging import get_run_logger
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from infra.budget import Budget
-from infra.embeddings import embed
-from infra.errors import InputError, PlanRefused
+from infra.errors import InputError, PlanRefused, ReplyMalformed, ReplyTruncated
 from tasks.asking import ask
+from tasks.goals import GoalRequest, Planned
 from tasks.plan_schemas import steps_schema
-from tasks.references import as_text
-from tasks.replies import (
-    Fits,
-    PlannedStep,
-    PlannedWorkflow,
-    parameters_of,
-    workflow_of,
-)
+from tasks.replies import PlannedStep, PlannedWorkflow, workflow_of
 from tasks.runs import RETRIED
-from tasks.saved_workflows import SavedWorkflow, filled, options_of, saved_workflows
 from tasks.steps import once
 from tasks.tools import Tool, tools_text
-from tasks.workflow_checks import Ceiling, Fault, faults_of
-from tasks.workflow_execution import StepResult
-from tasks.workflows import APPROVE, Condition, Param, Step, Workflow
-
-Way = Literal["auto", "saved", "free"]
+from tasks.workflow_checks import Fault, faults_of
+from tasks.workflow_choice import from_saved
+from tasks.workflow_execution import Execution
+from tasks.workflows import APPROVE, Condition, Step, Workflow
 
 _MENDS = 3  # of a plan that has faults
-_CHOICE = 3  # saved workflows that a model is asked about
-_NONE = "none"
 _APPROVE = f"{APPROVE}(steps: [text]): Ask a person to approve steps that write."
-
-
-class GoalRequest(BaseModel):
-    """A goal to reach."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    goal: str = Field(
-        min_length=3,
-        max_length=4000,
-        description="What is to be reached, in words.",
-        json_schema_extra={"position": 0},
-    )
-    planning: Way = Field(
-        "auto",
-        description="saved: a saved workflow whose slots are filled. free: a model plans. auto: "
-        "saved where one fits, else free.",
-        json_schema_extra={"position": 1},
-    )
-    tools: tuple[str, ...] = Field(
-        (),
-        description="The only tools that may be used. Empty: all.",
-        json_schema_extra={"position": 2},
-    )
-    review_plan: bool = Field(
-        False,
-        description="Wait until a person approves the plan, before anything is done.",
-        json_schema_extra={"position": 3},
-    )
-    requester: str = Field(
-        "",
-        description="Who asks for it: somebody else has to approve what it writes.",
-        json_schema_extra={"position": 4},
-    )
-    save_as: str | None = Field(
-        None,
-        description="Keep the workflow under this name, to run it again.",
-        json_schema_extra={"position": 5},
-    )
-    max_items: int = Field(
-        20, ge=1, le=500, description="Most elements that a step is mapped over."
-    )
-    max_model_calls: int = Field(200, ge=1, description="Most calls of models.")
-    max_cost: float | None = Field(None, gt=0, description="Most USD that it may cost.")
-    max_replans: int = Field(2, ge=0, le=10, description="New plans after a step has failed.")
-
-    def budget(self) -> Budget:
-        """What the run may use."""
-        return Budget(max_calls=self.max_model_calls, max_cost=self.max_cost)
-
-    @property
-    def ceiling(self) -> Ceiling:
-        """What a plan may take."""
-        return Ceiling(items=self.max_items, model_calls=self.max_model_calls, cost=self.max_cost)
-
-
-class Planned(BaseModel):
-    """A plan that passes its checks. ``goal``: in the words of whoever asked; ``saved``: name of
-    the saved workflow that it is, None for a model's plan; ``faults``: of the plans before it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    goal: str
-    workflow: Workflow
-    params: dict[str, Any] = Field(default_factory=dict)
-    saved: str | None = None
-    faults: tuple[tuple[Fault, ...], ...] = ()
-
-    @property
-    def text(self) -> str:
-        """Workflow and parameters as JSON: what a person approves."""
-        said = {"workflow": json.loads(self.workflow.text), "params": self.params}
-        return json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True)
 
 
 class _Replanned(BaseModel):
@@ -128,41 +41,41 @@ async def plan(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:
 
 @task(name="replan", **RETRIED)
 async def replan(
-    request: GoalRequest,
-    tools: Mapping[str, Tool],
-    before: Planned,
-    results: Mapping[str, StepResult],
-    number: int,
+    request: GoalRequest, tools: Mapping[str, Tool], plans: Sequence[Planned], last: Execution
 ) -> Planned | None:
-    """Another workflow for a goal, after steps of the one before have failed. What they finished is
-    kept under the calls themselves, and the new plan finds it.
+    """Another workflow for a goal, after steps of the last one have failed. What they finished is
+    kept under the calls themselves, and the new plan finds it. None where no plan passes its
+    checks, or as many were made as are allowed.
 
     It has the tools of the first plan and no others: why a step failed may be words of whoever
-    wants it to call one. None where no plan passes its checks.
+    wants it to call one.
     """
-    used = {step.tool for step in before.workflow.steps}
+    if len(plans) > request.max_replans:
+        return None
+    used = {step.tool for step in plans[0].workflow.steps}
     same = {name: each for name, each in tools.items() if name in used}
-    said = f"The last plan failed. Reuse what is done.\n{_progress(before.workflow, results)}"
+    said = f"The last plan failed. Reuse what is done.\n{_progress(last)}"
 
     async def made() -> _Replanned:
         try:
             return _Replanned(planned=await _free(request, same, said))
-        except PlanRefused as error:
+        except (PlanRefused, ReplyMalformed, ReplyTruncated) as error:
             return _Replanned(why=str(error))
 
-    found = await once(f"replan-{number}", made, _Replanned)
+    found = await once(f"replan-{len(plans)}", made, _Replanned)
     if found.planned is None:
         get_run_logger().warning("There is no other plan: %s", found.why)
     return found.planned
 
 
 async def planned_again(
-    request: GoalRequest, tools: Mapping[str, Tool], reasons: tuple[str, ...]
+    request: GoalRequest, tools: Mapping[str, Tool], number: int, reasons: tuple[str, ...]
 ) -> Planned:
-    """Another workflow for a goal, that heeds why people rejected the ones before; once for a run
-    and so many reasons."""
+    """Another workflow for a goal, that heeds why people rejected the ones before, in place of the
+    run's plan of that number; once for a run and so many reasons."""
     said = "People rejected the last plan:\n" + "\n".join(f"- {reason}" for reason in reasons)
-    return await once(f"plan-{len(reasons)}", lambda: _free(request, tools, said), Planned)
+    key = f"plan-{number}-{len(reasons)}"
+    return await once(key, lambda: _free(request, tools, said), Planned)
 
 
 async def planned(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:
@@ -171,7 +84,7 @@ async def planned(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:
     if not request.goal.strip():
         raise InputError("The goal says nothing. Say what is to be reached.")
     if request.planning != "free":
-        if found := await _from_saved(request, tools):
+        if found := await from_saved(request, tools):
             return found
         if request.planning == "saved":
             raise PlanRefused(
@@ -181,89 +94,16 @@ async def planned(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned:
     return await _free(request, tools)
 
 
-async def _from_saved(request: GoalRequest, tools: Mapping[str, Tool]) -> Planned | None:
-    """The nearest saved workflow that a model says is for the goal, its slots filled; None where it
-    says so of none. One small question for each: among several, a small model chooses badly."""
-    usable = {
-        name: saved
-        for name, saved in (await saved_workflows()).items()
-        if not faults_of(saved.workflow, tools, request.ceiling)
-    }
-    if not usable:
-        return None
-    for saved in await _nearest(request.goal, usable):
-        inputs = {"workflow": _told(saved), "goal": request.goal}
-        reply = await ask("judge_workflow", inputs)
-        assert isinstance(reply.value, Fits)
-        if reply.value.fits == "yes":
-            params = await _slots(request.goal, saved)
-            workflow, name = saved.workflow, saved.name
-            return Planned(goal=request.goal, workflow=workflow, params=params, saved=name)
-    return None
-
-
-async def _nearest(goal: str, known: Mapping[str, SavedWorkflow]) -> list[SavedWorkflow]:
-    """The workflows whose goal, or an example of it, is nearest to a goal in meaning, the nearest
-    first: the few that a model is asked about."""
-    texts = {name: (saved.workflow.goal, *saved.workflow.examples) for name, saved in known.items()}
-    flat = [(name, text) for name, several in texts.items() for text in several]
-    wanted, *vectors = await embed([goal, *(text for _, text in flat)])
-    nearness = dict.fromkeys(known, -1.0)
-    for (name, _), vector in zip(flat, vectors, strict=True):
-        nearness[name] = max(nearness[name], float(vector @ wanted))
-    ranked = sorted(known, key=lambda name: -nearness[name])
-    return [known[name] for name in ranked[:_CHOICE]]
-
-
-def _told(saved: SavedWorkflow) -> str:
-    examples = "; ".join(f'"{each}"' for each in saved.workflow.examples)
-    return saved.workflow.goal + (f" As in: {examples}" if examples else "")
-
-
-async def _slots(goal: str, saved: SavedWorkflow) -> dict[str, Any]:
-    """The parameters of a saved workflow, from a goal. What is kept under a name of which there is
-    one is that one."""
-    given, asked, told = dict[str, Any](), dict[str, tuple[Any, str]](), list[str]()
-    for name, param in saved.workflow.params.items():
-        options = await options_of(param)
-        if options is not None and not options:
-            raise PlanRefused(
-                f"The workflow {saved.name} needs a {param.type}, and there is none. "
-                "See `patterns ingest` and `patterns corpus add`."
-            )
-        if options and len(options) == 1:
-            given[name] = options[0]
-            continue
-        asked[name] = (_type_of(param, options), param.description)
-        told.append(f"{name} ({_kind(param, options)}): {param.description}")
-    if asked:
-        parameters = "\n".join(told)
-        inputs = {"workflow": saved.workflow.goal, "parameters": parameters, "goal": goal}
-        reply = await ask("fill_parameters", inputs, fills=parameters_of(asked))
-        values: BaseModel = getattr(reply.value, "parameters")  # noqa: B009
-        given |= values.model_dump()
-    return await filled(saved.workflow, given)
-
-
-def _type_of(param: Param, options: tuple[str, ...] | None) -> Any:
-    if options:
-        return Literal[options]
-    return {"integer": int, "number": float, "boolean": bool}.get(param.type, str)
-
-
-def _kind(param: Param, options: tuple[str, ...] | None) -> str:
-    kind = f"one of {', '.join(options)}" if options else param.type
-    return kind if param.default is None else f"{kind}, usually {param.default}"
-
-
-async def _free(request: GoalRequest, tools: Mapping[str, Tool], faults: str = _NONE) -> Planned:
-    """A plan of a model's, mended until it passes its checks."""
-    seen = list[tuple[Fault, ...]]()
+async def _free(request: GoalRequest, tools: Mapping[str, Tool], before: str = "") -> Planned:
+    """A plan of a model's, mended until it passes its checks. ``before``: what became of the plans
+    before it."""
+    seen, faults = list[tuple[Fault, ...]](), ""
     writes = any(each.writes for each in tools.values())
     listed = "\n".join([tools_text(tools.values()), *([_APPROVE] if writes else [])])
     schema = steps_schema(tools)
     for _ in range(_MENDS + 1):
-        inputs = {"tools": listed, "goal": request.goal, "faults": faults}
+        told = "\n".join(filter(None, (before, faults))) or "none"
+        inputs = {"tools": listed, "goal": request.goal, "faults": told}
         reply = await ask("plan_workflow", inputs, fills=workflow_of(schema))
         assert isinstance(reply.value, PlannedWorkflow)
         if not reply.value.steps:
@@ -276,8 +116,9 @@ async def _free(request: GoalRequest, tools: Mapping[str, Tool], faults: str = _
         seen.append(found)
         if repeated:
             break
-        faults = "Your last plan:\n" + _plan_text(workflow) + "\nIts faults:\n"
-        faults += "\n".join(f"- {fault}" for fault in found)
+        steps = "\n".join(map(_line, workflow.steps))
+        listed_faults = "\n".join(f"- {fault}" for fault in found)
+        faults = f"Your last plan:\n{steps}\nIts faults:\n{listed_faults}"
     last = " ".join(f"{str(fault).rstrip('.')}." for fault in seen[-1])
     raise PlanRefused(
         f"No plan for the goal passed its checks in {len(seen)} tries. The last one: {last} "
@@ -301,21 +142,17 @@ def _step(planned: PlannedStep) -> Step:
     )
 
 
-def _plan_text(workflow: Workflow) -> str:
-    return "\n".join(
-        json.dumps(step.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
-        for step in workflow.steps
-    )
+def _line(step: Step) -> str:
+    return json.dumps(step.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
 
 
-def _progress(workflow: Workflow, results: Mapping[str, StepResult]) -> str:
+def _progress(last: Execution) -> str:
     """What a plan came to, for who makes the next one: no result is quoted, since it may hold
     orders of others."""
     told = []
-    for step in workflow.steps:
-        result = results.get(step.id)
+    for step in last.workflow.steps:
+        result = last.results.get(step.id)
         state = result.state if result else "not begun"
         why = f": {result.why}" if result and result.state == "failed" else ""
-        said = json.dumps(step.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
-        told.append(f"- {said} {state}{why}")
-    return as_text("\n".join(told))
+        told.append(f"- {_line(step)} {state}{why}")
+    return "\n".join(told)

@@ -5,30 +5,23 @@ Every fault names the step and says how to mend it: the planner reads it, and pe
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from infra.errors import InputError
 from infra.providers import model_of, price_of
-from tasks.references import (
-    SAME,
-    Reference,
-    alternatives,
-    references_in,
-    schema_at,
-    whole_reference,
-)
+from tasks.references import SAME, Reference, references_in, whole_reference
 from tasks.suggestions import did_you_mean
 from tasks.tool_calls import argument_faults
 from tasks.tools import Tool
-from tasks.workflows import APPROVE, ITEM, PARAMS, STEP_ID, Param, Step, Workflow
+from tasks.workflow_types import Types, mismatch, said_type, types_of
+from tasks.workflows import APPROVE, ITEM, PARAMS, STEP_ID, Step, Workflow
 
 MOST_STEPS = 40
 _PROMPT_TOKENS, _REPLY_TOKENS = 1500, 300  # about, of one call of a model
 _COMPARED = {"equal", "unequal", "greater", "less"}
-_JSON_TYPE = {"text": "string", "collection": "string", "corpus": "string"}
 
 
 class Fault(BaseModel):
@@ -56,16 +49,10 @@ class Ceiling:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Known(Types):
     """What a check looks things up in."""
 
-    workflow: Workflow
-    tools: Mapping[str, Tool]
     ceiling: Ceiling
-    steps: Mapping[str, Step] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", self.workflow.by_id)
 
 
 def faults_of(
@@ -104,8 +91,7 @@ def require_sound(
 
 
 def estimated_calls(workflow: Workflow, tools: Mapping[str, Tool], items: int) -> int:
-    """The most calls of models that a workflow makes, about: a mapped step for ``items`` elements,
-    or for as many as are written there."""
+    """The most calls of models that a workflow makes, about; a mapped step's for ``items``."""
     calls = 0 if workflow.answer else 1
     return calls + sum(
         tools[step.tool].model_calls * (items if step.for_each else 1)
@@ -247,7 +233,7 @@ def _fields(known: _Known, held: Mapping[str, Any], step: Step | None) -> Iterat
     for name, value in held.items():
         for found in references_in(value):
             try:
-                _schema_of(known, found, step)
+                known.schema_of(found, step)
             except LookupError as error:
                 said = f"{found}: {error.args[0]}"
                 place, told = (step.id, f"{name}: {said}") if step else ("answer", said)
@@ -258,17 +244,17 @@ def _argument(
     known: _Known, step: Step, name: str, value: Any, wanted: dict[str, Any]
 ) -> Iterator[Fault]:
     if whole := whole_reference(value):
-        if why := _mismatch(_schema_of(known, whole, step), wanted):
+        if why := mismatch(known.schema_of(whole, step), wanted):
             yield Fault(code="wrong type", step=step.id, message=f"{name}: {whole} is {why}")
     elif any(references_in(value)):
-        if isinstance(value, str) and _types(wanted) and "string" not in _types(wanted):
-            said = f"{name}: it takes {_said(wanted)}, and a text is given"
+        if isinstance(value, str) and types_of(wanted) and "string" not in types_of(wanted):
+            said = f"{name}: it takes {said_type(wanted)}, and a text is given"
             yield Fault(code="wrong type", step=step.id, message=said)
     else:
         tool = known.tools[step.tool]
         for said in argument_faults(tool, {name: value}):
             if said.startswith((f"{name}:", f"{name}.")):
-                told = f"{said}; it takes {_said(wanted)}"
+                told = f"{said}; it takes {said_type(wanted)}"
                 yield Fault(code="wrong type", step=step.id, message=told)
 
 
@@ -280,9 +266,9 @@ def _for_each(known: _Known, step: Step) -> Iterator[Fault]:
         said = f"for_each is a reference to a list, such as ${{step.field}}, not {step.for_each!r}"
         yield Fault(code="bad for_each", step=step.id, message=said)
         return
-    offered = _schema_of(known, whole, step)
-    if offered and "array" not in _types(offered):
-        said = f"for_each: {whole} is {_said(offered)}, not a list"
+    offered = known.schema_of(whole, step)
+    if offered and "array" not in types_of(offered):
+        said = f"for_each: {whole} is {said_type(offered)}, not a list"
         yield Fault(code="for_each over no list", step=step.id, message=said)
 
 
@@ -294,15 +280,15 @@ def _condition(known: _Known, step: Step) -> Iterator[Fault]:
         said = f"when: value is a reference, such as ${{step.field}}, not {step.when.value!r}"
         yield Fault(code="bad condition", step=step.id, message=said)
         return
-    offered = _schema_of(known, whole, step)
-    test, types = step.when.test, _types(offered)
+    offered = known.schema_of(whole, step)
+    test, types = step.when.test, types_of(offered)
     if test in _COMPARED and step.when.to is None:
         said = f"when: {test} needs something to compare with, in `to`"
         yield Fault(code="bad condition", step=step.id, message=said)
     wanted = {"true": {"boolean"}, "false": {"boolean"}}.get(test, set())
     wanted |= {"integer", "number", "string"} if test in ("greater", "less") else set()
     if types and wanted and not types & wanted:
-        said = f"when: {whole} is {_said(offered)}, which cannot be {test}"
+        said = f"when: {whole} is {said_type(offered)}, which cannot be {test}"
         yield Fault(code="bad condition", step=step.id, message=said)
 
 
@@ -319,74 +305,3 @@ def _cost(known: _Known) -> Iterator[Fault]:
         elif cost > known.ceiling.cost:
             said = f"it would cost about {cost:.4f} USD, and {known.ceiling.cost:g} are allowed"
             yield Fault(code="over budget", step="", message=said)
-
-
-def _schema_of(known: _Known, found: Reference, step: Step | None) -> dict[str, Any]:
-    """JSON schema of what a reference stands for; empty where it may be anything. Raises
-    LookupError in words for a part that cannot be there, with what may have been meant."""
-    try:
-        return _looked_up(known, found, step)
-    except LookupError as error:
-        raise LookupError(f"{error.args[0]}{_meant(known, found, step)}") from None
-
-
-def _meant(known: _Known, found: Reference, step: Step | None) -> str:
-    """What may have been meant by a part of a list that only its elements have."""
-    first, _, rest = found.text.partition(".")
-    try:
-        _looked_up(known, Reference(f"{first}[0].{rest}"), step)
-    except LookupError:
-        return ""
-    return (
-        f". Write ${{{first}[0].{rest}}} for the first one; for all of them give the step for_each "
-        f"${{{first}}} and write ${{item.{rest}}}"
-    )
-
-
-def _looked_up(known: _Known, found: Reference, step: Step | None) -> dict[str, Any]:
-    if found.root == PARAMS:
-        return schema_at(_param_schema(known.workflow.params[str(found.path[0])]), found.path[1:])
-    if found.root == ITEM:
-        over = whole_reference(step.for_each if step else None)
-        if over is None or over.root == ITEM:
-            return {}
-        elements = _looked_up(known, over, step)
-        return schema_at(schema_at(elements, (0,)), found.path) if elements else {}
-    source = known.steps[found.root]
-    schema = known.tools[source.tool].result_schema
-    if source.for_each:
-        defs = {"$defs": schema["$defs"]} if "$defs" in schema else {}
-        schema = {"type": "array", "items": schema, **defs}
-    return schema_at(schema, found.path)
-
-
-def _param_schema(param: Param) -> dict[str, Any]:
-    options = {"enum": [*param.options]} if param.options else {}
-    return {"type": _JSON_TYPE.get(param.type, param.type), **options}
-
-
-def _mismatch(offered: dict[str, Any], wanted: dict[str, Any]) -> str | None:
-    """Why a value of one schema cannot be given for another; None where it can, or nobody knows."""
-    given, taken = _types(offered), _types(wanted)
-    if "number" in taken:
-        taken = taken | {"integer"}
-    if given == {"array"} and "array" in taken:
-        inner = _mismatch(schema_at(offered, (0,)), schema_at(wanted, (0,)))
-        return f"a list, and an element of it is {inner}" if inner else None
-    if not given or not taken or given & taken:
-        return None
-    hint = "; take a part of it, such as [0]" if given == {"array"} else ""
-    return f"{_said(offered)}, and {_said(wanted)} is taken{hint}"
-
-
-def _types(schema: dict[str, Any]) -> set[str]:
-    """The JSON types that a value may have; none where it may be anything."""
-    kinds = alternatives(schema)
-    types = {kind["type"] for kind in kinds if "type" in kind}
-    return types if len([kind for kind in kinds if "type" in kind]) == len(kinds) else set()
-
-
-def _said(schema: dict[str, Any]) -> str:
-    names = {"array": "a list", "object": "an object", "string": "a text", "boolean": "yes or no"}
-    names |= {"integer": "a whole number", "number": "a number"}
-    return " or ".join(sorted(names.get(each, each) for each in _types(schema))) or "anything"

@@ -131,18 +131,20 @@ class Execution:
         """Whether all calls that a step approves were decided on; those that were not wait now."""
         calls = [call for name in approval.approves for call in self._calls(name)]
         for call in calls:
-            if call.key not in self._decided:
+            if not self._is_settled(call):
                 self._waiting[call.key] = call
-        return all(call.key in self._decided for call in calls)
+        return all(map(self._is_settled, calls))
+
+    def _is_settled(self, call: Call) -> bool:
+        return call.key in self._decided or call.key in self._undraftable
 
     async def _gave_up(self) -> bool:
         """Whether a call that waits cannot even be shown to a person: it fails, work goes on."""
         lost = dict[str, str]()
-        for (key, call), item in zip(self._waiting.items(), self._reviews(), strict=True):
-            if why := await undraftable(self.tools[call.tool], call, item):
+        for key, call in self._waiting.items():
+            if why := await undraftable(self.tools[call.tool], call, self.goal):
                 lost[key] = why
         self._undraftable |= lost
-        self._decided |= lost
         for key in lost:
             del self._waiting[key]
         return bool(lost)
@@ -219,9 +221,6 @@ class Execution:
 
     async def _called(self, step: Step, calls: list[Call | None]) -> StepResult:
         decided = [self._decided.get(call.key) if call else None for call in calls]
-        lost = [self._undraftable.get(call.key) for call in calls if call]
-        if faulty := [why for why in lost if why]:
-            return StepResult(state="failed", why=f"{step.tool}: {faulty[0]}")
         refused = [each for each in decided if isinstance(each, str)]
         allowed = [
             c if c and not isinstance(d, str) else None for c, d in zip(calls, decided, strict=True)
@@ -242,6 +241,8 @@ class Execution:
 
     async def _once(self, call: Call) -> Outcome:
         """The outcome of a call; of equal ones at the same time, one is made."""
+        if why := self._undraftable.get(call.key):
+            return Outcome(failed=why)
         if call.key not in self._running:
             approval = self._decided.get(call.key)
             assert not isinstance(approval, str)

@@ -13,7 +13,7 @@ from tasks.references import as_text
 from tasks.workflows import APPROVE, Condition, Step, Workflow
 
 if TYPE_CHECKING:
-    from tasks.planning import Planned
+    from tasks.goals import Planned
     from tasks.workflow_runs import GoalDone
 
 _RESULT = 1200  # characters of a step's result

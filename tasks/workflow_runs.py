@@ -12,7 +12,8 @@ from infra.budget import Budget
 from infra.errors import InputError, WorkIncomplete
 from tasks.approvals import require_reviewable
 from tasks.asking import ask
-from tasks.planning import GoalRequest, Planned, planned_again
+from tasks.goals import GoalRequest, Planned
+from tasks.planning import planned_again
 from tasks.progress import progress
 from tasks.references import as_text, resolved
 from tasks.replies import GoalAnswer
@@ -25,7 +26,8 @@ from tasks.steps import current_root_run, once
 from tasks.tools import Tool
 from tasks.workflow_checks import Ceiling, require_sound
 from tasks.workflow_execution import Execution, State
-from tasks.workflow_report import plan_markdown
+from tasks.workflow_parameters import with_parameters
+from tasks.workflow_report import plan_markdown, publish_plan
 from tasks.workflows import APPROVE, Workflow
 
 _MATERIAL = 8000  # characters of results that an answer is worded from
@@ -109,21 +111,30 @@ class GoalDone(BaseModel):
         return self.model_copy(update={"steps": steps})
 
 
-async def approved_plan(
-    request: GoalRequest, tools: Mapping[str, Tool], planned: Planned
+async def agreed(
+    request: GoalRequest, tools: Mapping[str, Tool], planned: Planned, number: int
 ) -> Planned:
-    """The plan that a person approves: this one, or one that heeds why it was rejected."""
+    """The run's plan of that number, on the run's page; where the request wants it reviewed, the
+    one that a person approves: this one, or one that heeds why it was rejected."""
+    await publish_plan(planned)
+    if not request.review_plan:
+        return planned
     subject = Subject(title="Plan", kind="plan", policy="plans", author=request.requester)
-    make = partial(_plan_draft, request, tools, planned)
-    released = await review_output(subject, make, step="approve-plan")
-    return _planned_of(released, planned)
+    make = partial(_plan_draft, request, tools, planned, number)
+    released = await review_output(subject, make, step=f"approve-plan-{number}")
+    if released.text == planned.text:
+        return planned
+    other = _planned_of(released, planned)
+    await publish_plan(other)
+    return other
 
 
-async def saved_as(request: GoalRequest, planned: Planned) -> None:
-    """Keep the plan under the name that was asked for, if any."""
+async def saved_as(request: GoalRequest, tools: Mapping[str, Tool], planned: Planned) -> None:
+    """Keep the plan under the name that was asked for, if any; what was given for it, or stands in
+    it, is what its parameters usually are."""
     if request.save_as:
-        run = current_root_run()
-        await save_workflow(request.save_as, planned.workflow, request.requester, run)
+        workflow = with_parameters(planned.workflow, planned.params, tools)
+        await save_workflow(request.save_as, workflow, request.requester, current_root_run())
 
 
 @task(name="read workflow", **RETRIED)
@@ -236,19 +247,18 @@ async def _plan_draft(
     request: GoalRequest,
     tools: Mapping[str, Tool],
     first: Planned,
+    number: int,
     rejections: tuple[Rejection, ...],
 ) -> Draft:
     now = first
     if rejections:
         reasons = tuple(rejection.words for rejection in rejections)
-        now = await planned_again(request, tools, reasons)
+        now = await planned_again(request, tools, number, reasons)
     shown = plan_markdown(now.workflow, now.params)
     return Draft(text=now.text, shown=shown, material=request.goal)
 
 
 def _planned_of(released: Released, first: Planned) -> Planned:
     said = json.loads(released.text)
-    if released.text == first.text:
-        return first
     workflow = Workflow.model_validate(said["workflow"])
     return Planned(goal=first.goal, workflow=workflow, params=said["params"])

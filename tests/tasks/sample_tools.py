@@ -35,6 +35,12 @@ def log_call(name: str) -> None:
             file.write(f"{name}\n")
 
 
+def calls_logged() -> list[str]:
+    """What was noted there."""
+    path = Path(os.environ.get("SAMPLE_TOOLS_LOG", os.devnull))
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
 @tool()
 async def list_things(
     most: Annotated[int, Field(ge=1, le=9, description="Most things.")] = 3,
@@ -102,6 +108,8 @@ async def book_draft(room: str, *, rejections: tuple[Rejection, ...] = ()) -> Dr
     """What would be booked."""
     if room == "nowhere":
         raise ProposalRefused(["There is no such room"])
+    if any(line.startswith(f"book Book {room}") for line in calls_logged()):
+        raise ProposalRefused([f"{room} is booked already"])
     polite = ", please" if rejections else ""
     return Draft(text=f"Book {room}{polite}", material="It is free.")
 
@@ -109,7 +117,7 @@ async def book_draft(room: str, *, rejections: tuple[Rejection, ...] = ()) -> Dr
 @tool(effect="write", drafts=book_draft)
 async def book(room: str, approval: Approval) -> str:
     """Book a room."""
-    log_call(f"book {approval.text}")
+    log_call(f"book {approval.text} {approval.key}")
     return approval.text
 
 

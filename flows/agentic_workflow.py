@@ -8,6 +8,8 @@ one for each turn and one for the critic, besides what the tools take; where the
 every time, a workflow (`flows/controller.py`) does it for less. Killed at any step, it goes on.
 """
 
+from functools import partial
+
 from prefect import flow
 
 from flows.tools import offered_tools
@@ -19,7 +21,7 @@ from tasks.runs import charged
 from tasks.task_plans import TaskRequest, plan_task
 from tasks.task_results import (
     TaskDone,
-    make_of,
+    draft_of,
     publish_trajectory,
     require_answer,
     subject_of,
@@ -42,7 +44,9 @@ async def work_on_task(request: TaskRequest) -> TaskDone:
                 else:
                     await agent.heed(await criticize(agent))
         held = request.review and not agent.stopped
-        released = await review_output(subject_of(agent), make_of(agent)) if held else None
+        released = (
+            await review_output(subject_of(agent), partial(draft_of, agent)) if held else None
+        )
         done = await task_done(agent, released)
         await publish_trajectory(done)
     require_answer(agent.stopped)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import task
@@ -37,6 +37,7 @@ from tasks.tools import Approval, Tool, chosen, tools_text
 _REPEATS = 3  # of one call, after which the agent goes round in a circle
 _SHARE = 2.0  # characters of results for each token of the model's context
 _ANSWER = "answer"
+_MADE_ALREADY = "This call was made already; its result is above. Use it, or answer."
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,12 @@ class Agent:
         way = _native_turn if calls_natively() else _schema_turn
         if self.following:
             await self.following.advance()
-        return await model_turn(self.turns, _asked(self, turns), lambda: way(self, turns))
+        turn = await model_turn(self.turns, _asked(self, turns), lambda: way(self, turns))
+        for asked in turn.calls:
+            if asked.tool not in self.tools:  # the loop says so to the model
+                call = Call(tool=asked.tool, arguments=asked.arguments)
+                self.done.append(Done(self.turns, call, Outcome(failed="There is no such tool.")))
+        return turn
 
     async def _carry_out(self, asked: ToolCall) -> str:
         """What a call came to, for the model to read."""
@@ -201,7 +207,7 @@ class Agent:
                 "steps, or use a stronger model."
             )
         if self._asked[call.key] > 1:
-            return "This call was made already; its result is above. Use it, or answer."
+            return _MADE_ALREADY
         if len(self.done) >= self.request.max_tool_calls:
             raise BudgetSpent(
                 f"There was no answer after {self.request.max_tool_calls} calls of tools. Allow "
@@ -247,7 +253,8 @@ def calls_natively() -> bool:
 async def _native_turn(agent: Agent, turns: tuple[Message, ...]) -> Turn:
     schemas = tuple(each.schema for each in agent.tools.values())
     inputs = {name: text for name, text in _inputs(agent).items() if name != "tools"}
-    reply = await ask("use_tools", inputs, tools=schemas, turns=turns)
+    room = agent.room - sum(map(len, inputs.values()))
+    reply = await ask("use_tools", inputs, tools=schemas, turns=_fitting(turns, room))
     assert isinstance(reply.value, Turn)
     return reply.value
 
@@ -278,10 +285,20 @@ def _inputs(agent: Agent) -> dict[str, str]:
     }
 
 
+def _fitting(turns: tuple[Message, ...], room: int) -> tuple[Message, ...]:
+    """A conversation whose results of tools are cut to what fits into so many characters."""
+    results = [each for each in turns if each.role == "tool"]
+    most = max(200, room // max(1, len(results)))
+    return tuple(
+        replace(each, content=_cut(each.content, most)) if each in results else each
+        for each in turns
+    )
+
+
 def _last_word(turns: tuple[Message, ...]) -> str:
     """What the loop itself has answered to the last call, where that is not among what was done."""
     last = turns[-1].content if turns and turns[-1].role == "tool" else ""
-    return last if last.startswith("This call was made already") else ""
+    return last if last == _MADE_ALREADY else ""
 
 
 def _said(outcome: Outcome) -> str:

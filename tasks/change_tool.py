@@ -12,7 +12,9 @@ from tasks.tools import Approval, tool
 
 Words = Annotated[
     str,
-    Field(min_length=3, description="What is to change in which record, in words."),
+    Field(
+        min_length=3, max_length=20_000, description="What is to change in which record, in words."
+    ),
 ]
 
 

@@ -9,6 +9,7 @@ from tasks.agent import Agent
 from tasks.asking import ask
 from tasks.replies import Critique
 from tasks.reply_checks import made_up
+from tasks.review_chain import digest
 from tasks.runs import RETRIED
 from tasks.steps import once
 
@@ -19,13 +20,13 @@ async def criticize(agent: Agent) -> Critique:
     Code looks up every number and address; a model judges the rest, unless it is the embedded one,
     which cannot judge.
     """
-    return await critic(len(agent.remarks), lambda: judged(agent))
+    return await critic(len(agent.remarks), digest(agent.answer), lambda: judged(agent))
 
 
 @task(name="critic", **RETRIED)
-async def critic(number: int, make: Callable[[], Awaitable[Critique]]) -> Critique:
-    """The critique of that number, made once for a run."""
-    return await once(f"critique-{number}", make, Critique)
+async def critic(number: int, answer: str, make: Callable[[], Awaitable[Critique]]) -> Critique:
+    """The critique of that number, made once for a run and an answer (SHA-256)."""
+    return await once(f"critique-{number}-{answer[:32]}", make, Critique)
 
 
 async def judged(agent: Agent) -> Critique:

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import cited_answers, retrieval
-from tasks.tools import KEPT, tool
+from tasks.json_schemas import KEPT
+from tasks.tools import tool
 
 Collection = Annotated[
     str,

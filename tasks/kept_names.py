@@ -11,8 +11,9 @@ from typing import Any, Literal, Optional
 from pydantic import BaseModel, create_model
 
 from tasks.document_collections import list_collections
+from tasks.json_schemas import KEPT
 from tasks.kept_corpora import list_corpora
-from tasks.tools import KEPT, Tool
+from tasks.tools import Tool
 
 KINDS = ("collection", "corpus")
 

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.json_schemas import inlined
 from tasks.replies import PlannedStep
-from tasks.tools import KEPT, Tool
+from tasks.tools import Tool
 from tasks.workflows import APPROVE
 
 _REFERENCE = {"type": "string", "pattern": r"^\$\{[a-z][^{}]*\}$"}
@@ -30,12 +31,8 @@ def _variant(tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(tool: Tool) -> dict[str, Any]:
-    schema = tool.arguments.model_json_schema()
-    defs = schema.get("$defs", {})
-    fields = {
-        name: _or_reference(inlined(field, defs))
-        for name, field in schema.get("properties", {}).items()
-    }
+    schema = inlined(tool.arguments.model_json_schema())
+    fields = {name: _or_reference(field) for name, field in schema.get("properties", {}).items()}
     return _object(fields, schema.get("required", []))
 
 
@@ -43,23 +40,6 @@ def _or_reference(field: dict[str, Any]) -> dict[str, Any]:
     if field.get("type") == "string" and "enum" not in field:
         return field
     return {"anyOf": [*field.get("anyOf", [field]), _REFERENCE]}
-
-
-def inlined(schema: Any, defs: Mapping[str, Any]) -> Any:
-    """A schema without references into its definitions, titles and defaults; what holds itself may
-    be anything."""
-    match schema:
-        case {"$ref": str(ref)}:
-            name = ref.rsplit("/", 1)[-1]
-            if name not in defs:
-                return {}
-            return inlined(defs[name], {key: each for key, each in defs.items() if key != name})
-        case dict():
-            left_out = ("title", "default", "$defs", KEPT)
-            return {key: inlined(each, defs) for key, each in schema.items() if key not in left_out}
-        case list():
-            return [inlined(each, defs) for each in schema]
-    return schema
 
 
 def _object(fields: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from tasks.json_schemas import alternatives
+
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _FORM = re.compile(r"([a-z][a-z0-9_]*)((?:\.[A-Za-z_][\w-]*|\[\d+\]|\[\*\]|\[@\])*)")
 _PART = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[([*@])\]")
@@ -171,21 +173,6 @@ def schema_at(schema: Mapping[str, Any], path: Path) -> dict[str, Any]:
         raise LookupError(_nothing_there(kinds, part))
     single = found[0] if len(found) == 1 else {"anyOf": found, **rest}
     return {"type": "array", "items": single, **rest} if part == EACH else single
-
-
-def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """The schemas of which a value has one, without references and unions; null left out."""
-    defs = schema.get("$defs", {})
-    if "$ref" in schema:
-        target = defs.get(str(schema["$ref"]).rsplit("/", 1)[-1], {})
-        return alternatives({**target, "$defs": defs})
-    several = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
-    if several:
-        return [kind for each in several for kind in alternatives({**each, "$defs": defs})]
-    types = schema.get("type")
-    if isinstance(types, list):
-        return [{**schema, "type": each} for each in types if each != "null"]
-    return [] if types == "null" else [schema]
 
 
 def _inside(kind: Mapping[str, Any], part: str | int) -> dict[str, Any] | None:

@@ -142,7 +142,7 @@ class PlannedCondition(_Reply):
 class PlannedStep(_Reply):
     """A step of a plan: the call of a tool. Nothing to map over, or no condition, is null."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    id: Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"})]
     tool: str
     arguments: dict[str, Any]
     for_each: str | None
@@ -153,7 +153,7 @@ class PlannedWorkflow(_Reply):
     """A plan for a goal. Without a step, the tools cannot reach it: ``why`` not."""
 
     why: Annotated[str, cut(300), Field(max_length=300)]
-    steps: Annotated[list[PlannedStep], Field(max_length=12)]
+    steps: list[PlannedStep]
 
 
 class Fits(_Reply):
@@ -212,7 +212,7 @@ def workflow_of(steps: str) -> type[BaseModel]:
     what one that is held to it cannot leave; what does not fit is the checks' affair all the same,
     since they say more about it."""
     told = {"type": "array", "maxItems": 12, "items": json.loads(steps)}
-    several = Annotated[list[PlannedStep], Field(max_length=12), WithJsonSchema(told)]
+    several = Annotated[list[PlannedStep], WithJsonSchema(told)]
     return create_model("Plan", __base__=PlannedWorkflow, steps=(several, ...))
 
 

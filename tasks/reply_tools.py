@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import WorkIncomplete
 from tasks.asking import ask
+from tasks.json_schemas import KEPT
 from tasks.replies import TicketLabel
 from tasks.reply_drafting import Ticket, drafted
 from tasks.review_chain import digest
-from tasks.tools import KEPT, tool
+from tasks.tools import tool
 
 TicketText = Annotated[str, Field(description="The text of one ticket.")]
 

@@ -1,7 +1,5 @@
 """What an agent's task came to: the answer, what it rests on, and the way there to read."""
 
-from functools import partial
-
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -19,7 +17,6 @@ from tasks.revision import revised
 from tasks.steps import current_root_run, once
 
 _SHOWN = 1500  # characters of a result
-_EVIDENCE = 20_000  # characters that a reviewer is shown
 
 
 class CallMade(BaseModel):
@@ -73,12 +70,8 @@ def subject_of(agent: Agent) -> Subject:
     )
 
 
-def make_of(agent: Agent) -> partial:  # type: ignore[type-arg]
-    """What drafts an agent's answer, and drafts it again from the evidence with reasons."""
-    return partial(_draft, agent)
-
-
-async def _draft(agent: Agent, rejections: tuple[Rejection, ...]) -> Draft:
+async def draft_of(agent: Agent, rejections: tuple[Rejection, ...]) -> Draft:
+    """An agent's answer, with its evidence; after rejections, written anew from that."""
     inputs = {"material": agent.evidence(agent.room), "instruction": agent.request.task}
 
     async def again() -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import InputError
+from tasks.json_schemas import KEPT
 from tasks.kept_corpora import read_records
 from tasks.suggestions import did_you_mean
-from tasks.tools import KEPT, tool
+from tasks.tools import tool
 
 if TYPE_CHECKING:
     import pandas as pd

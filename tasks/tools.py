@@ -10,7 +10,6 @@ takes an `Approval` besides, which is no argument that a model could give.
 """
 
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,12 +21,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 from infra.errors import InputError, SettingsError
 from infra.messages import ToolSchema
 from infra.settings import get_settings
-from tasks.references import alternatives
+from tasks.json_schemas import inlined, shape
 from tasks.reviews import Draft
 from tasks.suggestions import did_you_mean
 
 Effect = Literal["read", "write"]
-KEPT = "x-kept"  # in the schema of an argument: the kind of what is kept that it names
 Run = Callable[..., Awaitable[Any]]
 Drafts = Callable[..., Awaitable[Draft]]
 
@@ -71,9 +69,7 @@ class Tool:
     @cached_property
     def schema(self) -> ToolSchema:
         """The tool as a model is told of it."""
-        return ToolSchema(
-            self.name, self.description, _untitled(self.arguments.model_json_schema())
-        )
+        return ToolSchema(self.name, self.description, inlined(self.arguments.model_json_schema()))
 
     @property
     def signature(self) -> str:
@@ -155,29 +151,6 @@ def tools_text(tools: Iterable[Tool]) -> str:
     return "\n".join(_told(each) for each in tools)
 
 
-def shape(schema: Mapping[str, Any]) -> str:
-    """What a JSON schema allows, in as few words as can be: ``{title: text, ids: [text]}``."""
-    defs = {"$defs": schema.get("$defs", {})}
-    kinds = [_shape(kind, defs) for kind in alternatives(dict(schema))]
-    return " or ".join(dict.fromkeys(kinds)) or "anything"
-
-
-def _shape(kind: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
-    if values := kind.get("enum") or ([kind["const"]] if "const" in kind else []):
-        return "|".join(map(str, values))
-    match kind.get("type"):
-        case "array":
-            return f"[{shape({**kind.get('items', {}), **defs})}]"
-        case "object" if "properties" in kind:
-            fields = kind["properties"].items()
-            return "{" + ", ".join(f"{n}: {shape({**f, **defs})}" for n, f in fields) + "}"
-        case "string":
-            return "text"
-        case str(other):
-            return other
-    return "anything"
-
-
 def _told(each: Tool) -> str:
     lines = [f"{each.signature}: {each.description}"]
     for name, field in each.arguments.model_json_schema().get("properties", {}).items():
@@ -201,13 +174,3 @@ def _further() -> list[Tool]:
             raise SettingsError(f"PATTERNS_TOOLS: the module {name} has no tool. See @tool.")
         found += there
     return found
-
-
-def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema without the titles that pydantic makes of names: they are tokens for nothing."""
-    untitled = {name: value for name, value in schema.items() if name != "title"}
-    untitled["properties"] = {
-        name: {key: value for key, value in field.items() if key != "title"}
-        for name, field in schema.get("properties", {}).items()
-    }
-    return json.loads(json.dumps(untitled))  # type: ignore[no-any-return]

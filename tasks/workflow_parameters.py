@@ -7,8 +7,9 @@ another collection, another number.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.references import alternatives, references_in
-from tasks.tools import KEPT, Tool
+from tasks.json_schemas import KEPT, alternatives
+from tasks.references import references_in
+from tasks.tools import Tool
 from tasks.workflow_types import mismatch, param_schema
 from tasks.workflows import APPROVE, PARAMS, Param, ParamType, Step, Workflow
 

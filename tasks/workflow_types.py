@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.references import Reference, alternatives, schema_at, whole_reference
+from tasks.json_schemas import alternatives
+from tasks.references import Reference, schema_at, whole_reference
 from tasks.tools import Tool
 from tasks.workflows import ITEM, PARAMS, Param, Step, Workflow
 

@@ -14,7 +14,7 @@ from infra.errors import BudgetSpent, InputError, PlanRefused, ReplyMalformed, W
 from infra.messages import Message
 from infra.settings import get_settings
 from tasks import review_output
-from tasks.agent import Agent, _asked
+from tasks.agent import Agent, _asked, _fitting
 from tasks.decisions import decide
 from tasks.replies import TaskPlan, TaskStep
 from tasks.reviews import reviews
@@ -128,6 +128,10 @@ async def test_a_tool_that_is_not_offered_cannot_be_called(
     done = await work_on_task(request())
     assert (done.answer, calls(log), await reviews()) == ("x", ["tell x"], [])
     assert "send is not a valid tool" in json.dumps(endpoint.calls[2]["messages"])
+    assert [(call.tool, call.failed) for call in done.calls] == [
+        ("send", "There is no such tool."),
+        ("tell", ""),
+    ]
 
 
 @BOTH
@@ -176,6 +180,15 @@ async def test_a_long_result_is_cut_for_the_model(
         len(json.dumps([m for m in endpoint.calls[2]["messages"] if m["role"] != "assistant"]))
         < 25_000
     )
+
+
+def test_a_conversation_is_cut_to_what_a_model_can_be_told_and_keeps_its_turns() -> None:
+    long = [Message("tool", "x" * 9000, answers=str(n)) for n in range(3)]
+    told = _fitting((Message("assistant", "I look."), *long, Message("user", "y" * 900)), 3000)
+    assert [message.role for message in told] == ["assistant", "tool", "tool", "tool", "user"]
+    assert [len(message.content) for message in told[1:4]] == [1028] * 3
+    assert "9,000 characters in all" in told[1].content
+    assert (told[0].content, told[-1].content) == ("I look.", "y" * 900)
 
 
 @BOTH

@@ -321,6 +321,21 @@ async def test_a_write_that_cannot_be_drafted_fails_its_step_and_asks_nobody(
     assert (calls(log), await reviews("all")) == (["list_things 3"], [])
 
 
+async def test_of_writes_over_a_list_those_that_can_be_are_made(
+    endpoint: ScriptedEndpoint, log: Path
+) -> None:
+    log.write_text("book Book thing 2\n")  # by somebody else
+    each = {**BOOK, "for_each": "${things}", "arguments": {"room": "${item.name}"}}
+    endpoint.answer = planner([LIST, each, OK_BOOK])
+    run = start(pursue_goal, request("Book all", max_replans=0))
+    for review in await waiting(run, 2):
+        await decide(review.id, approval(review))
+    with pytest.raises(WorkIncomplete, match=r"element 2: book: .*thing 2 is booked already"):
+        await run.task
+    made = [line.split()[:4] for line in calls(log)[2:]]
+    assert sorted(made) == [["book", "Book", "thing", "1"], ["book", "Book", "thing", "3"]]
+
+
 async def test_a_write_with_faulty_arguments_fails_its_step_and_asks_nobody(
     endpoint: ScriptedEndpoint, log: Path
 ) -> None:

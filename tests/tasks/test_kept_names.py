@@ -5,10 +5,11 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
+from tasks.json_schemas import KEPT
 from tasks.kept_corpora import add_records
 from tasks.kept_names import kept_names, with_names
 from tasks.tool_calls import argument_faults
-from tasks.tools import KEPT, tool
+from tasks.tools import tool
 from tests.tasks.sample_tools import tell
 from tests.tasks.test_kept_corpora import corpus
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.plan_schemas import inlined, steps_schema
+from tasks.plan_schemas import steps_schema
 from tasks.workflow_execution import holds
 from tasks.workflow_report import drawn, plan_markdown, workflow_text
 from tasks.workflows import Condition, Workflow
@@ -80,9 +80,3 @@ def test_a_planner_can_write_what_the_tools_take_and_references() -> None:
     assert '"const": "approve"' not in steps_schema({"look_up": look_up})
     assert '"maximum": 9' in schema
     assert schema.count("pattern") > 3
-
-
-def test_a_schema_is_written_out_whole_and_one_that_holds_itself_is_anything() -> None:
-    tree = {"type": "object", "properties": {"next": {"$ref": "#/$defs/T"}}, "title": "T"}
-    found = inlined({"$ref": "#/$defs/T"}, {"T": tree})
-    assert found == {"type": "object", "properties": {"next": {}}}

@@ -15,6 +15,7 @@ from deployments import (
     platform,
     prompting,
     pursuing,
+    resuming,
     retrieval,
     reviewing,
     summarizing,
@@ -37,6 +38,7 @@ app.command()(changing.change)
 app.command()(changing.undo)
 app.command()(pursuing.task)
 app.command()(pursuing.goal)
+app.command()(resuming.resume)
 app.command()(prompting.serve)
 app.command()(accounting.cost)
 app.command()(platform.up)

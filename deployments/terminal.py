@@ -9,6 +9,7 @@ import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
+from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -44,26 +45,17 @@ def run_flow(entrypoint: str, **parameters: Any) -> Any:
     UI, whose address is told; to the terminal only where PREFECT_LOGGING_LEVEL is set. The flow is
     imported here because Prefect reads its settings when it is imported.
     """
-    from deployments.server import use_server
-    from infra.errors import EmbeddedServerError
-    from infra.settings import get_settings
+    with _on_the_server():
+        flow = _flow(entrypoint)
+        _validate(flow, parameters)
+        return run_async(flow(**parameters))
 
-    server = use_server(get_settings().home)
-    import httpx
 
-    module, _, name = entrypoint.rpartition(".")
-    flow = getattr(import_module(module), name).with_options(on_running=[_tell_address])
-    if "PREFECT_LOGGING_LEVEL" not in os.environ:
-        _silence_console()
-    _validate(flow, parameters)
-    try:
-        with _told_of_reviews():
-            return run_async(flow(**parameters))
-    except httpx.HTTPError as error:
-        raise EmbeddedServerError(
-            f"The Prefect server {server.url} went away during the run: {error}. "
-            "See `patterns doctor`, and run it again."
-        ) from error
+def go_on(entrypoint: str, run: "FlowRun") -> Any:
+    """`run_flow` for a run that there is already: whatever its state, it starts from the top, and
+    finds what it has finished."""
+    with _on_the_server():
+        return run_async(_again(_flow(entrypoint), run))
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
@@ -128,6 +120,46 @@ def bars() -> Iterator[None]:
             yield
     finally:
         listeners.remove(listen)
+
+
+@contextmanager
+def _on_the_server() -> Iterator[None]:
+    """Run flows here on the server that is meant, told of reviews."""
+    from deployments.server import use_server
+    from infra.errors import EmbeddedServerError
+    from infra.settings import get_settings
+
+    server = use_server(get_settings().home)
+    import httpx
+
+    try:
+        with _told_of_reviews():
+            yield
+    except httpx.HTTPError as error:
+        raise EmbeddedServerError(
+            f"The Prefect server {server.url} went away during the run: {error}. "
+            "See `patterns doctor`, and run it again."
+        ) from error
+
+
+def _flow(entrypoint: str) -> "Flow[..., Any]":
+    module, _, name = entrypoint.rpartition(".")
+    flow: Any = getattr(import_module(module), name)
+    if "PREFECT_LOGGING_LEVEL" not in os.environ:
+        _silence_console()
+    return flow.with_options(on_running=[_tell_address])  # type: ignore[no-any-return]
+
+
+async def _again(flow: "Flow[..., Any]", run: "FlowRun") -> Any:
+    from prefect import flow_engine
+    from prefect.client.orchestration import get_client
+    from prefect.states import Pending
+
+    async with get_client() as client:
+        await client.set_flow_run_state(run.id, Pending(), force=True)
+        run = await client.read_flow_run(run.id)
+    going = flow_engine.run_flow(flow, flow_run=run, parameters=run.parameters)
+    return await going if isawaitable(going) else going
 
 
 def _validate(flow: "Flow[..., Any]", parameters: dict[str, Any]) -> None:

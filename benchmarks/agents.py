@@ -14,19 +14,15 @@ graph, and the calls of the model before and after it.
 import argparse
 import asyncio
 import json
-import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from benchmarks.servers import free_port, running
+from benchmarks.servers import free_port, home, running
 from tasks.tools import tool
 
 NEEDS = {"a": "", "e": "", "b": "a", "c": "a", "f": "e", "d": "bc", "g": "df", "h": "g"}
@@ -187,27 +183,13 @@ def main() -> None:
         return
     url = f"http://127.0.0.1:{(port := free_port())}"
     endpoint = [sys.executable, "-m", "benchmarks.agents", "--serve", str(port)]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running([*endpoint, "--seconds", str(given.seconds)], url),
-    ):
-        Path(folder).chmod(0o711)  # as root, PostgreSQL's account has to get through
-        os.environ |= {
-            "PATTERNS_HOME": folder,
-            "PATTERNS_TOOLS": '["benchmarks.agents"]',
-            "PATTERNS_CHAT_MODEL": "openai:sim",
-            "PATTERNS_CHAT_BASE_URL": f"{url}/v1",
-            "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        }
-        from deployments.server import use_server
-        from infra.settings import get_settings
-
-        use_server(get_settings().home)
-        try:
-            asyncio.run(measured(url, given.seconds, given.times))
-        finally:
-            patterns = Path(sys.executable).parent / "patterns"
-            subprocess.run([patterns, "down"], stdout=subprocess.DEVNULL, check=True)
+    settings = {
+        "PATTERNS_TOOLS": '["benchmarks.agents"]',
+        "PATTERNS_CHAT_MODEL": "openai:sim",
+        "PATTERNS_CHAT_BASE_URL": f"{url}/v1",
+    }
+    with running([*endpoint, "--seconds", str(given.seconds)], url), home(**settings):
+        asyncio.run(measured(url, given.seconds, given.times))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,7 @@ lies in a folder of its own unless PATTERNS_HOME names one. `--show` prints the 
 import argparse
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from benchmarks.servers import home
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -251,21 +249,9 @@ def main() -> None:
     parser.add_argument("--others", action="store_true", help="Ten other goals.")
     parser.add_argument("--only", type=int, action="append", default=[], help="Number of a goal.")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)  # as root, PostgreSQL's account has to get through
-        own = os.environ.setdefault("PATTERNS_HOME", folder) == folder
-        from deployments.server import use_server
-        from infra.settings import get_settings
-
-        use_server(get_settings().home)
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        try:
-            goals, ways = OTHERS if given.others else GOALS, given.way or ["saved", "free", "agent"]
-            asyncio.run(measured(goals, ways, given.show, given.only))
-        finally:
-            if own:
-                patterns = Path(sys.executable).parent / "patterns"
-                subprocess.run([patterns, "down"], stdout=subprocess.DEVNULL, check=True)
+    goals, ways = OTHERS if given.others else GOALS, given.way or ["saved", "free", "agent"]
+    with home(named=True):
+        asyncio.run(measured(goals, ways, given.show, given.only))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import aiohttp
 
@@ -47,6 +49,27 @@ def model(seconds: float) -> Iterator[str]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     with running([sys.executable, "-m", "benchmarks.endpoint", str(port), str(seconds)], url):
         yield url
+
+
+@contextmanager
+def home(*, named: bool = False, **environment: str) -> Iterator[None]:
+    """A PATTERNS_HOME with a Prefect server, on which this process runs its flows: one of its own;
+    with ``named``, the environment's, where there is one, which is left as it is."""
+    own = not (named and "PATTERNS_HOME" in os.environ)
+    with tempfile.TemporaryDirectory(prefix="patterns-bench-") as folder:
+        Path(folder).chmod(0o711)  # as root, PostgreSQL's account has to get through
+        os.environ |= environment | ({"PATTERNS_HOME": folder} if own else {})
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        from deployments.server import use_server
+        from infra.settings import get_settings
+
+        try:
+            use_server(get_settings().home)
+            yield
+        finally:
+            if own:
+                patterns = Path(sys.executable).parent / "patterns"
+                subprocess.run([patterns, "down"], stdout=subprocess.DEVNULL, check=True)
 
 
 def calls_of(endpoint: str) -> int:

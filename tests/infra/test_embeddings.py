@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from infra import embeddings
 from infra.embeddings import DIMENSIONS, count_tokens, embed, embedder_name
+from infra.encoders import Encoder
 from infra.errors import ModelRateLimited, ModelRejected, ModelUnavailable, SettingsError
 from infra.settings import get_settings
 
@@ -97,13 +98,13 @@ async def test_progress_is_told_of_every_text() -> None:
 
 
 async def test_the_loop_is_free_while_texts_are_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    embedding, threads = embeddings._mean_states, set()
+    reading, threads = Encoder._run, set()
 
     def watched(*arguments: Any) -> Any:
         threads.add(threading.current_thread())
-        return embedding(*arguments)
+        return reading(*arguments)
 
-    monkeypatch.setattr(embeddings, "_mean_states", watched)
+    monkeypatch.setattr(Encoder, "_run", watched)
     await embed(TICKETS)
     assert threads
     assert threading.main_thread() not in threads

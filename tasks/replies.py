@@ -200,6 +200,12 @@ class GoalAnswer(_Reply):
     answer: Annotated[str, cut(2400), Field(min_length=1, max_length=2400)]
 
 
+class LabelChoice(_Reply):
+    """The label of a text, or none."""
+
+    label: str
+
+
 class WrittenQuery(_Reply):
     """A SQL query."""
 
@@ -269,12 +275,20 @@ def changes_by_field(fields: tuple[str, ...], lookups: tuple[str, ...]) -> type[
     return create_model("Changes", __base__=ProposedChanges, changes=(several, ...))
 
 
+@cache
+def label_of(labels: tuple[str, ...]) -> type[BaseModel]:
+    """One of these labels."""
+    return create_model("Label", __base__=LabelChoice, label=(_one_of(labels), ...))
+
+
 def like(schema: dict[str, Any] | None) -> type[BaseModel] | None:
     """The model that a kept schema was made from, where it was made for its inputs; None for any
     other schema."""
     match schema:
         case {"title": "Facts", "properties": labels}:
             return facts_by_label(tuple(labels))
+        case {"title": "Label", "properties": {"label": label}}:
+            return label_of(_values(label))
         case {"title": "Changes", "$defs": {"Change": {"properties": properties}}}:
             return changes_by_field(*(_values(properties[name]) for name in ("field", "find_by")))
     return None

@@ -1,7 +1,6 @@
 """Released replies: kept in a table, written to a file, byte for byte as people released them."""
 
 import asyncio
-import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,18 +9,17 @@ from uuid import UUID
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from infra.errors import InputError, WorkIncomplete
+from infra.errors import WorkIncomplete
 from infra.postgres import transaction
 from infra.sql import queries
-from infra.storage import writing
 from tasks.reply_drafting import Drafted, RepliesRequest
 from tasks.reply_reviews import POLICY, Reviewed, replies_of
+from tasks.result_files import require_writable, write_table
 from tasks.review_chain import digest
 from tasks.review_output import Refused, Released, require_policies
 from tasks.runs import RETRIED
 from tasks.steps import current_root_run
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
 _SHOWN = 5  # tickets that a message names
 
 
@@ -67,13 +65,7 @@ def require_ready(request: RepliesRequest) -> None:
     """Raise now, not after drafts were made and reviewed: InputError for a file that cannot be
     written, SettingsError for a policy that nobody could decide by."""
     require_policies([POLICY])
-    if request.out is None:
-        return
-    file = Path(request.out).expanduser()
-    if file.suffix not in SUFFIXES:
-        raise InputError(f"{file}: its name has to end in one of {', '.join(SUFFIXES)}.")
-    if not file.absolute().parent.is_dir():
-        raise InputError(f"{file}: its folder does not exist. Make it, or name another.")
+    require_writable(request.out)
 
 
 @task(name="release replies", **RETRIED)
@@ -123,26 +115,13 @@ async def keep(
 
 
 def write(rows: Sequence[ReleasedReply], path: Path) -> None:
-    """Write replies as CSV, JSON lines or Parquet, by the name's ending; the file appears whole.
-
-    Raises StorageError.
-    """
+    """Write replies as a table. Raises StorageError."""
     import pandas as pd
 
-    path = path.expanduser().absolute()
-    table = pd.DataFrame(
-        [row.model_dump(mode="json") | {"reviewers": " and ".join(row.reviewers)} for row in rows],
-        columns=[*ReleasedReply.model_fields],
-    )
-    with writing(path.parent), tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        draft = Path(folder) / path.name
-        if path.suffix == ".csv":
-            table.to_csv(draft, index=False)
-        elif path.suffix == ".jsonl":
-            table.to_json(draft, orient="records", lines=True, force_ascii=False)
-        else:
-            table.to_parquet(draft)
-        draft.replace(path)
+    told = [
+        row.model_dump(mode="json") | {"reviewers": " and ".join(row.reviewers)} for row in rows
+    ]
+    write_table(pd.DataFrame(told, columns=[*ReleasedReply.model_fields]), path)
 
 
 def require_drafted(done: RepliesDone) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from infra.errors import InputError
+from tasks.label_batches import label_faults
 from tasks.prompts import file_prompt
 from tasks.reply_batches import batch_faults
 from tasks.reply_checks import reply_faults
@@ -25,8 +26,10 @@ def edit_fault(kind: str, text: str, inputs: Mapping[str, str]) -> str | None:
             return " ".join(batch_faults(text, inputs)) or None
         case "changes", _, _:
             return "Changes are approved or rejected as a whole: reject them and say what to do."
-        case (("call" | "plan"), _, _):
+        case (("call" | "plan" | "specialist"), _, _):
             return "It is approved or rejected as it is: reject it and say what to do."
+        case "labels", _, _:
+            return " ".join(label_faults(text, inputs)) or None
         case "task", _, _:
             return None if text.strip() else "The answer is empty."
     raise InputError(f"A draft of the kind {kind!r} has no checks, so it cannot be edited.")

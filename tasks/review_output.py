@@ -86,14 +86,16 @@ class Reviewable:
     final: bool = False
 
 
-async def review_output(subject: Subject, make: Make, *, step: str = "review") -> Released:
+async def review_output(
+    subject: Subject, make: Make, *, step: str = "review", final: bool = False
+) -> Released:
     """Wait until people release what ``make`` drafts, or an edit of it.
 
-    A rejected draft is made again with the reasons, as often as the policy allows. Raises
-    ReviewRefused with the last reason, DatabaseError when what is kept was tampered with, and what
-    ``make`` raises.
+    A rejected draft is made again with the reasons, as often as the policy allows; not a ``final``
+    one. Raises ReviewRefused with the last reason, DatabaseError when what is kept was tampered
+    with, and what ``make`` raises.
     """
-    [outcome] = await review_all([Reviewable(subject, make, step)])
+    [outcome] = await review_all([Reviewable(subject, make, step, final=final)])
     if isinstance(outcome, Refused):
         raise ReviewRefused(f"Review {outcome.review}: {outcome.reason}")
     return outcome

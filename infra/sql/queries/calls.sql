@@ -105,7 +105,7 @@ values (%(key)s, %(prompt)s, %(version)s, %(model)s, 'model', %(prompt_tokens)s,
 
 -- name: run_totals
 select count(*) filter (where served_by = 'model') as model_calls,
-       count(*) filter (where served_by <> 'model') as cache_hits,
+       count(*) filter (where served_by in ('exact', 'semantic')) as cache_hits,
        coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens,
        coalesce(sum(completion_tokens), 0)::bigint as completion_tokens,
        case when count(*) filter (where cost_usd is null) = 0
@@ -118,15 +118,15 @@ select case %(by)s when 'prompt' then l.prompt when 'model' then l.model
                    when 'flow' then coalesce(l.flow, 'no flow')
                    else to_char(l.at at time zone 'UTC', 'YYYY-MM-DD') end as of,
        count(*) filter (where l.served_by = 'model' and l.error is null) as model_calls,
-       count(*) filter (where l.served_by <> 'model') as cache_hits,
+       count(*) filter (where l.served_by in ('exact', 'semantic')) as cache_hits,
        count(*) filter (where l.error is not null) as failures,
        sum(l.prompt_tokens)::bigint as prompt_tokens,
        sum(l.completion_tokens)::bigint as completion_tokens,
        case when count(*) filter (where l.cost_usd is null) = 0
             then sum(l.cost_usd)::float8 end as cost_usd,
-       case when count(*) filter (where l.served_by <> 'model' and paid.cost_usd is null) = 0
-            then coalesce(sum(paid.cost_usd) filter (where l.served_by <> 'model'), 0)::float8
-       end as saved_usd,
+       case when count(*) filter (where l.served_by in ('exact', 'semantic')
+                                        and paid.cost_usd is null) = 0
+            then coalesce(sum(paid.cost_usd), 0)::float8 end as saved_usd,
        percentile_cont(0.5) within group (order by l.latency_ms)
            filter (where l.served_by = 'model' and l.error is null) as p50_ms,
        percentile_cont(0.95) within group (order by l.latency_ms)
@@ -136,7 +136,7 @@ left join lateral (
     select p.cost_usd from patterns.ledger as p
     where p.call_key = l.call_key and p.served_by = 'model' and p.error is null
     order by p.id desc limit 1
-) as paid on l.served_by <> 'model'
+) as paid on l.served_by in ('exact', 'semantic')
 where l.at >= coalesce(%(since)s, '-infinity'::timestamptz)
 group by 1 order by 1;
 

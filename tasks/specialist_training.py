@@ -1,0 +1,209 @@
+"""Training a specialist: from labelled texts to a registered model that knows how sure it is."""
+
+import asyncio
+import hashlib
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prefect import task
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra import fine_tuning
+from infra.fine_tuning import Device, Labelled, Recipe, Trained
+from infra.settings import get_settings
+from infra.storage import writing
+from tasks.calibration import certified_threshold, confidences, temperature
+from tasks.labelled_texts import Example, Examples, Part, load_examples, parted
+from tasks.progress import progress
+from tasks.runs import RETRIED
+from tasks.specialist_figures import figures
+from tasks.specialists import Card, Specialist, register, trained_by
+from tasks.steps import current_root_run
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+_LOOK = 0.5  # seconds between two looks at how far the training thread is
+_NAME = r"^[A-Za-z0-9][\w.-]{0,62}$"
+
+
+class TrainingRequest(BaseModel):
+    """Labelled texts, and how a specialist is trained on them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(
+        description="A file of labelled texts, `sql:FILE`, `query:SELECT …`.",
+        json_schema_extra={"position": 0},
+    )
+    text: tuple[str, ...] = Field(
+        (),
+        description="Columns of the text. Empty: recognised.",
+        json_schema_extra={"position": 1},
+    )
+    label: str | None = Field(
+        None,
+        description="Column of the label. Empty: recognised.",
+        json_schema_extra={"position": 2},
+    )
+    outside: str | None = Field(
+        None,
+        description="Label of texts that none of the others fits. Empty: there are none.",
+        json_schema_extra={"position": 3},
+    )
+    name: str = Field(
+        "tickets",
+        pattern=_NAME,
+        description="What it knows; one specialist of a name serves.",
+        json_schema_extra={"position": 4},
+    )
+    target_accuracy: float = Field(
+        0.98,
+        gt=0,
+        lt=1,
+        description="Of what it is to decide by itself. The rest goes to a model, or to people.",
+        json_schema_extra={"position": 5},
+    )
+    encoder: str = Field(
+        fine_tuning.DEFAULT_ENCODER,
+        description="Where training starts: the embedded encoder, or the folder of another.",
+    )
+    device: Device = Field("auto", description="auto: a GPU where there is one.")
+    recipe: Recipe = Field(Recipe(), description="How it is trained.")
+
+
+@task(name="load labelled texts", **RETRIED)
+async def labelled(request: TrainingRequest) -> Examples:
+    """The labelled texts of a request. Raises InputError, and SettingsError where nothing can be
+    trained, before anything is."""
+    fine_tuning.require_training(request.device)
+    await asyncio.to_thread(fine_tuning.encoder_folder, request.encoder)
+    return await load_examples(request.source, request.text, request.label, request.outside)
+
+
+@task(name="train", **RETRIED)
+async def train(request: TrainingRequest, examples: Examples) -> Specialist:
+    """A specialist, trained, calibrated, measured and registered; once for a run.
+
+    A run that was killed goes on with the epoch at which it was, also as another run on the same
+    texts.
+    """
+    run = current_root_run()
+    if known := await trained_by(run):
+        return known
+    started = time.monotonic()
+    parts = parted(examples, request.recipe.seed)
+    work = _work(request, examples)
+    trained = await fine_tuned(request, examples.labels, parts, work)
+    card = await carded(request, examples, parts, trained, started)
+    found = await register(
+        request.name, run, examples.source, examples.sha256, card, trained.folder, parts
+    )
+    await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+    return found
+
+
+async def fine_tuned(
+    request: TrainingRequest,
+    labels: Sequence[str],
+    parts: Mapping[Part, Sequence[Example]],
+    work: Path,
+) -> Trained:
+    """The model, trained in a thread, with progress."""
+    encoder = await asyncio.to_thread(fine_tuning.encoder_folder, request.encoder)
+    learned, checked = (_classes(labels, parts[part]) for part in ("train", "check"))
+    steps = -(-len(learned.texts) // request.recipe.batch) * request.recipe.epochs
+    done, is_cancelled = 0, False
+
+    def tell(now: int, of: int) -> None:
+        nonlocal done
+        done = now
+        if is_cancelled:
+            raise asyncio.CancelledError
+
+    made = (encoder, learned, checked, request.recipe, work, tell, request.device)
+    training = asyncio.create_task(asyncio.to_thread(fine_tuning.fine_tune, *made))
+    try:
+        async with progress("Training", steps) as following:
+            while not (await asyncio.wait([training], timeout=_LOOK))[0]:
+                await following.advance(done - following.done)
+        return await training
+    finally:
+        is_cancelled = True  # a thread cannot be ended from outside
+
+
+async def carded(
+    request: TrainingRequest,
+    examples: Examples,
+    parts: Mapping[Part, Sequence[Example]],
+    trained: Trained,
+    started: float,
+) -> Card:
+    """What there is to know of a trained model: calibrated on one part, measured on another."""
+    labels = examples.labels
+    encoder = await asyncio.to_thread(
+        fine_tuning.load_classifier, trained.folder, request.recipe.most_tokens
+    )
+
+    async def logits(texts: Sequence[str]) -> "NDArray[Any]":
+        if not texts:
+            return np.empty((0, len(labels)), dtype=np.float32)
+        return (await encoder.read(texts))[0]
+
+    inside, outside = _classes(labels, parts["calibrate"]), _outside(parts["calibrate"])
+    calibrated, beyond = await logits(inside.texts), await logits(outside)
+    truth = np.array(inside.classes, dtype=np.int64)
+    heat = temperature(calibrated, truth)
+    # What is outside is wrong, whatever it is taken for.
+    right = np.concatenate([calibrated.argmax(axis=1) == truth, np.zeros(len(outside), dtype=bool)])
+    sure = confidences(np.concatenate([calibrated, beyond]), heat)
+    threshold = certified_threshold(sure, right, request.target_accuracy)
+    tested = _classes(labels, parts["test"])
+    return Card(
+        labels=labels,
+        outside=request.outside if any(each.outside for each in examples.items) else None,
+        encoder=request.encoder,
+        recipe=request.recipe,
+        temperature=heat,
+        target=request.target_accuracy,
+        threshold=threshold,
+        parts={part: len(items) for part, items in parts.items()},
+        notes=examples.notes,
+        epochs=trained.best,
+        device=trained.device,
+        minutes=(time.monotonic() - started) / 60,
+        figures=figures(
+            await logits(tested.texts),
+            np.array(tested.classes, dtype=np.int64),
+            await logits(_outside(parts["test"])),
+            heat,
+            threshold.value,
+            request.target_accuracy,
+        ),
+    )
+
+
+def _classes(labels: Sequence[str], examples: Sequence[Example]) -> Labelled:
+    place = {label: number for number, label in enumerate(labels)}
+    inside = [each for each in examples if not each.outside]
+    return Labelled([each.text for each in inside], [place[each.label] for each in inside])
+
+
+def _outside(examples: Sequence[Example]) -> list[str]:
+    return [each.text for each in examples if each.outside]
+
+
+def _work(request: TrainingRequest, examples: Examples) -> Path:
+    """The folder of a training: the same for the same texts, encoder and recipe."""
+    said = f"{examples.sha256} {request.encoder} {request.recipe.model_dump_json()}"
+    name = f"training-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    folder = get_settings().home / "specialists" / name
+    with writing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -18,6 +18,7 @@ from deployments import (
     resuming,
     retrieval,
     reviewing,
+    specializing,
     summarizing,
 )
 from infra.errors import PatternsError
@@ -38,6 +39,7 @@ app.command()(changing.change)
 app.command()(changing.undo)
 app.command()(pursuing.task)
 app.command()(pursuing.goal)
+app.command()(specializing.route)
 app.command()(resuming.resume)
 app.command()(prompting.serve)
 app.command()(accounting.cost)
@@ -54,6 +56,7 @@ app.add_typer(retrieval.evaluate, name="evaluate")
 app.add_typer(reviewing.review, name="review")
 app.add_typer(summarizing.corpus, name="corpus")
 app.add_typer(pursuing.workflow, name="workflow")
+app.add_typer(specializing.specialist, name="specialist")
 
 
 def main() -> None:

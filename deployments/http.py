@@ -2,6 +2,7 @@
 
     POST /v1/prompts/{name}         {"inputs": {…}} → what `patterns prompt --json` prints
     POST /v1/ask                    {"question": …, "collection": …} → as `patterns ask --json`
+    POST /v1/classify               {"text": …} → its label, by the specialist or a model
     POST /v1/chat/completions       the prompt's name as the model: any OpenAI client is a client
     GET  /v1/models                 the prompts
     GET  /health, /docs, /openapi.json
@@ -42,6 +43,7 @@ from infra.llm import close_door, open_door
 from tasks.answers import Answer, PromptRequest, answer_of
 from tasks.asking import ask
 from tasks.cited_answers import CitedAnswer, QuestionRequest, answer
+from tasks.classifying import Classified, ClassifyRequest, classify
 from tasks.hit_checks import make_checks
 from tasks.prompts import Prompt, load_prompt, prompt_names
 from tasks.runs import charged
@@ -126,6 +128,7 @@ def create_app(token: str) -> FastAPI:
     app.get("/v1/models", dependencies=guarded)(_models)
     app.post("/v1/prompts/{name}", dependencies=guarded, response_model=Answer)(_answer)
     app.post("/v1/ask", dependencies=guarded, response_model=CitedAnswer)(_ask)
+    app.post("/v1/classify", dependencies=guarded, response_model=Classified)(_classify)
     app.post("/v1/chat/completions", dependencies=guarded)(_complete)
     return app
 
@@ -150,6 +153,12 @@ async def _ask(request: QuestionRequest) -> CitedAnswer:
     """The answer to a question from documents, with quotes that were checked."""
     async with charged():
         return await answer(request)
+
+
+async def _classify(request: ClassifyRequest) -> Classified:
+    """The label of a text, by the specialist that serves, or a model where it is not sure."""
+    async with charged():
+        return await classify(request)
 
 
 async def _complete(chat: Chat) -> Response:

@@ -1,4 +1,4 @@
-"""Fine-tuned specialist: a small model that answers the one thing it knows, and says how sure it is.
+"""Fine-tuned specialist: a small model that answers the one thing it knows, and how surely.
 
     labelled texts → train small model → evaluate → a person approves → serve
     text → specialist, where it is sure → general model → person, where both are not

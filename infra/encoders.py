@@ -77,7 +77,8 @@ class Encoder:
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         beginnings = [encodable(text[:MOST_CHARACTERS]) for text in texts]
-        return [list(each.ids) for each in self._tokenizer.encode_batch_fast(beginnings)]
+        # A tokenizer without marks of its own makes nothing of an empty text.
+        return [list(each.ids) or [0] for each in self._tokenizer.encode_batch_fast(beginnings)]
 
     def _run(self, tokens: list[list[int]]) -> list["Floats"]:
         import numpy as np

@@ -9,6 +9,7 @@ Each epoch is kept when it is done, with all that the next one depends on: train
 goes on there, to the same model. Runs on a GPU when there is one.
 """
 
+import logging
 import math
 import shutil
 import time
@@ -59,9 +60,13 @@ class Recipe(BaseModel):
     seed: int = Field(0, ge=0, description="The same seed gives the same model.")
 
 
+OUTSIDE = -1  # in place of a class: none of them fits
+
+
 @dataclass(frozen=True)
 class Labelled:
-    """Texts, and the class of each: 0, 1, …"""
+    """Texts, and the class of each: 0, 1, … or `OUTSIDE`, which teaches to be sure of nothing
+    (Hendrycks et al. 2019, "Deep Anomaly Detection with Outlier Exposure")."""
 
     texts: Sequence[str]
     classes: Sequence[int]
@@ -127,7 +132,8 @@ def fine_tune(
     tell: Tell = lambda done, of: None,
     device: Device = "auto",
 ) -> Trained:
-    """Train a classifier on ``train``, watching ``check``; as many classes as ``train`` has.
+    """Train a classifier on ``train``, watching ``check``, whose texts all have a class; as many
+    classes as ``train`` has.
 
     ``work``: the folder of this training and no other; what a killed one has left there is gone on
     with. Raises SettingsError as `require_training` does, StorageError. Takes minutes: call it in a
@@ -140,7 +146,8 @@ def fine_tune(
     torch.set_num_threads(usable_cores())
     private_directory(work)
     tokens = _tokens(encoder, recipe.most_tokens)
-    training = _Training(encoder, len({*train.classes}), recipe, place, len(train.texts))
+    classes = len({*train.classes} - {OUTSIDE})
+    training = _Training(encoder, classes, recipe, place, len(train.texts))
     learned, checked = _rows(tokens, train), _rows(tokens, check)
     kept = work / "epoch.pt"
     history = training.load(kept)
@@ -190,7 +197,7 @@ class _Training:
         import torch
 
         torch.manual_seed(recipe.seed)
-        self._recipe, self._device = recipe, device
+        self._recipe, self._device, self._classes = recipe, device, classes
         self._model = _classifier(encoder, classes).to(device)
         groups = [
             {"params": self._model.encoder.parameters(), "lr": recipe.encoder_rate},
@@ -217,7 +224,7 @@ class _Training:
         for done, batch in enumerate(batches, 1):
             ids, mask, classes = self._tensors(batch)
             logits, _ = self._model(ids, mask)
-            loss = self._loss(logits, classes)
+            loss = self._loss(logits, self._targets(classes))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
             self._optimizer.step()
@@ -285,6 +292,7 @@ class _Training:
         ids = torch.tensor([sample, sample])
         texts, length = torch.export.Dim("texts"), torch.export.Dim("length")
         shape = {0: texts, 1: length}
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter's own insides
             torch.onnx.export(
@@ -298,6 +306,14 @@ class _Training:
                 external_data=False,
                 verbose=False,
             )
+
+    def _targets(self, classes: "torch.Tensor") -> "torch.Tensor":
+        """How likely each class is to be: one is certain, or all are alike."""
+        import torch
+
+        certain = torch.nn.functional.one_hot(classes.clamp(min=0), self._classes).float()
+        alike = torch.full_like(certain, 1 / self._classes)
+        return torch.where((classes == OUTSIDE).unsqueeze(1), alike, certain)
 
     def _tensors(self, batch: Sequence[_Row]) -> "tuple[torch.Tensor, ...]":
         import torch
@@ -316,7 +332,7 @@ def _classifier(encoder: Path, classes: int) -> Any:
     """An encoder with a head: token ids and mask to logits and vectors."""
     import torch
     from transformers import AutoModel
-    from transformers.utils import logging
+    from transformers.utils.logging import disable_progress_bar
 
     class Classifier(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -330,7 +346,7 @@ def _classifier(encoder: Path, classes: int) -> Any:
             vectors = (states * weights).sum(dim=1) / weights.sum(dim=1)
             return self.head(vectors), vectors
 
-    logging.disable_progress_bar()
+    disable_progress_bar()
     return Classifier()
 
 
@@ -345,7 +361,7 @@ def _tokens(encoder: Path, most: int) -> Any:
 
 def _rows(tokenizer: Any, labelled: Labelled) -> list[_Row]:
     encoded = tokenizer.encode_batch_fast([encodable(text) for text in labelled.texts])
-    return [(list(e.ids), int(c)) for e, c in zip(encoded, labelled.classes, strict=True)]
+    return [(list(e.ids) or [0], int(c)) for e, c in zip(encoded, labelled.classes, strict=True)]
 
 
 def _batches(rows: Sequence[_Row], size: int) -> Iterator[list[_Row]]:

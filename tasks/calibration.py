@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 RISK = 0.05  # that a certified accuracy is not reached
 NEVER = 2.0  # a threshold that no confidence reaches
-_RISING = np.linspace(0.5, 1.0, 21)  # coverages that are tried one after the other
-_FALLING = np.linspace(0.45, 0.05, 9)  # and, should the first fail, these, each by itself
-_MOST_OF_IT = 0.8  # of the risk, for the rising ones
+# Coverages that are tried one after the other until one fails, each row with its share of the risk:
+# the second is for models that are not good enough for the first.
+_SEQUENCES = ((np.linspace(0.5, 1.0, 21), 0.6), (np.linspace(0.15, 0.475, 14), 0.4))
 _BINS = 15  # of confidences, as the literature counts the calibration error
 
 
@@ -86,17 +86,17 @@ def reliability(confidence: "Floats", right: "Bools") -> list[tuple[float, float
 
 def certified_threshold(confidence: "Floats", right: "Bools", target: float) -> Threshold:
     """The lowest threshold that is found with which the accuracy is certified to reach the target:
-    from half of the answers upwards as far as each is certified, else the largest part of less."""
-    best: Threshold | None = None
-    for coverage in _RISING:
-        found = _certified(confidence, right, target, coverage, _MOST_OF_IT * RISK)
-        if not found:
-            break
-        best = found
-    for coverage in _FALLING if not best else ():
-        risk = (1 - _MOST_OF_IT) * RISK / len(_FALLING)
-        best = best or _certified(confidence, right, target, coverage, risk)
-    return best or Threshold(value=NEVER, coverage=0.0, accuracy=None, certified=None)
+    from half of the answers upwards as far as each is certified, else from a seventh."""
+    for coverages, share in _SEQUENCES:
+        best: Threshold | None = None
+        for coverage in coverages:
+            found = _certified(confidence, right, target, coverage, share * RISK)
+            if not found:
+                break
+            best = found
+        if best:
+            return best
+    return Threshold(value=NEVER, coverage=0.0, accuracy=None, certified=None)
 
 
 def _certified(

@@ -6,7 +6,7 @@ none. A small model's word counts only where it is the specialist's own: two tha
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -140,10 +140,9 @@ async def decided_by_specialist(
         some = records.iloc[start : start + _CHUNK]
         ids, texts = list(some["id"]), list(some["text"])
         began = time.perf_counter()
-        logits = await scores(specialist, texts)
+        routed = await routed_by(specialist, ids, texts)
         each_ms = 1000 * (time.perf_counter() - began) / len(texts)
-        routed = _routed(specialist, ids, texts, logits)
-        await _noted(specialist, routed, each_ms)
+        await note_uses(specialist, zip(texts, routed, strict=True), each_ms)
         found += routed
         await following.advance(len(texts))
     return found
@@ -195,10 +194,11 @@ def texts_by_id(corpus: Corpus) -> Mapping[str, str]:
     return dict(zip(corpus.records["id"], corpus.records["text"], strict=True))
 
 
-def _routed(
-    specialist: Specialist, ids: Sequence[str], texts: Sequence[str], logits: Any
+async def routed_by(
+    specialist: Specialist, ids: Sequence[str], texts: Sequence[str]
 ) -> list[Routed]:
-    card = specialist.card
+    """What a specialist says of texts, by their ids."""
+    card, logits = specialist.card, await scores(specialist, texts)
     sure = confidences(logits, card.temperature)
     order = np.argsort(-logits, axis=1, kind="stable")[:, :_LIKELIEST]
     found = list[Routed]()
@@ -218,17 +218,19 @@ def _routed(
     return found
 
 
-async def _noted(specialist: Specialist, routed: Sequence[Routed], each_ms: float) -> None:
-    """A row of the ledger for each decision of the specialist's."""
+async def note_uses(
+    specialist: Specialist, routed: Iterable[tuple[str, Routed]], each_ms: float
+) -> None:
+    """A row of the ledger for each text that the specialist has decided on."""
     with charged_to_task():
         run = current_run.get()
     async with (
         transaction() as connection,
         connection.cursor().copy(queries()["copy_specialist_uses"]) as copy,
     ):
-        for each in routed:
+        for text, each in routed:
             if each.by == "specialist":
-                key = sha256(f"{specialist.id} {each.id}".encode()).digest()
+                key = sha256(f"{specialist.id} {digest(text)}".encode()).digest()
                 named = (key, "classify", specialist.data_sha256, f"specialist:{specialist.id}")
                 whose = (run.root_run, run.flow_run, run.flow, run.task_run)
                 await copy.write_row((*named, "specialist", 0, each_ms, *whose))

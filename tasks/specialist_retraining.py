@@ -104,7 +104,7 @@ def _is_new(said: Example, known: Example | None) -> bool:
 def retrained(
     lesson: Lesson, found: Comparison | None = None, done: PromotionDone | None = None
 ) -> Retrained:
-    """What it came to: too little that is new, a challenger that is no better, or one that serves."""
+    """What it came to: too little is new, a challenger that is no better, or one that serves."""
     why = ""
     if found is None:
         why = f"People have decided {lesson.new} labels since: too few."

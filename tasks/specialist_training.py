@@ -117,7 +117,11 @@ async def fine_tuned(
 ) -> Trained:
     """The model, trained in a thread, with progress."""
     encoder = await asyncio.to_thread(fine_tuning.encoder_folder, request.encoder)
-    learned, checked = (_classes(labels, parts[part]) for part in ("train", "check"))
+    learned, checked = _classes(labels, parts["train"]), _classes(labels, parts["check"])
+    beyond = _outside(parts["train"])
+    learned = Labelled(
+        [*learned.texts, *beyond], [*learned.classes, *[fine_tuning.OUTSIDE] * len(beyond)]
+    )
     steps = -(-len(learned.texts) // request.recipe.batch) * request.recipe.epochs
     done, is_cancelled = 0, False
 

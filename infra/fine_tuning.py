@@ -25,7 +25,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.assets import ensure_asset
 from infra.encoders import Encoder, encodable
 from infra.errors import InputError, SettingsError
-from infra.processors import usable_cores
 from infra.storage import private_directory, writing
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ Tell = Callable[[int, int], None]
 DEFAULT_ENCODER = "all-minilm-l6-v2"
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"  # files of the folder that comes out
 _NEEDED = ("config.json", "model.safetensors", TOKENIZER)  # files of an encoder
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1600, 5, 20  # where nobody says how many
 _ALIKE = 20  # batches that are sorted by length together
 _CHECK_BATCH = 128
 
@@ -50,7 +50,12 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(5, ge=1, le=100, description="Most times that each text is learned from.")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Most times that each text is learned from. Empty: by how many there are.",
+    )
     patience: int = Field(2, ge=1, description="Epochs without progress, after which it ends.")
     batch: int = Field(32, ge=2, le=1024, description="Texts of a step.")
     encoder_rate: float = Field(2e-4, gt=0, le=1, description="Learning rate of the encoder.")
@@ -58,6 +63,11 @@ class Recipe(BaseModel):
     smoothing: float = Field(0.0, ge=0, lt=1, description="Of the labels.")
     most_tokens: int = Field(128, ge=8, le=512, description="Of a text; the rest is not read.")
     seed: int = Field(0, ge=0, description="The same seed gives the same model.")
+
+    def most_epochs(self, texts: int) -> int:
+        """The epochs for so many texts: few of them are learned from more often."""
+        by_number = round(_STEPS * self.batch / max(1, texts))
+        return self.epochs or min(max(by_number, _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
 OUTSIDE = -1  # in place of a class: none of them fits
@@ -143,19 +153,19 @@ def fine_tune(
     import torch
 
     place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(usable_cores())
     private_directory(work)
     tokens = _tokens(encoder, recipe.most_tokens)
     classes = len({*train.classes} - {OUTSIDE})
     training = _Training(encoder, classes, recipe, place, len(train.texts))
     learned, checked = _rows(tokens, train), _rows(tokens, check)
     kept = work / "epoch.pt"
+    epochs = recipe.most_epochs(len(train.texts))
     history = training.load(kept)
     best = work / "best.pt"
     steps = len(learned) // recipe.batch + bool(len(learned) % recipe.batch)
-    while not _is_over(history, recipe):
+    while not _is_over(history, epochs, recipe.patience):
         number, started = len(history) + 1, time.perf_counter()
-        telling = partial(_tell_of, tell, steps * len(history), steps * recipe.epochs)
+        telling = partial(_tell_of, tell, steps * len(history), steps * epochs)
         loss = training.epoch(learned, number, telling)
         check_loss, accuracy = training.check(checked)
         seconds = time.perf_counter() - started
@@ -164,7 +174,7 @@ def fine_tune(
             if _best(history) == number:
                 training.save_model(best)
             training.save(kept, history)
-    tell(steps * recipe.epochs, steps * recipe.epochs)
+    tell(steps * epochs, steps * epochs)
     training.load_model(best)
     folder = work / "model"
     with writing(work):
@@ -207,7 +217,7 @@ class _Training:
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimizer,
             max_lr=[recipe.encoder_rate, recipe.head_rate],
-            total_steps=math.ceil(texts / recipe.batch) * recipe.epochs,
+            total_steps=math.ceil(texts / recipe.batch) * recipe.most_epochs(texts),
             pct_start=0.1,
         )
         self._loss = torch.nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
@@ -380,10 +390,10 @@ def _best(history: Sequence[Epoch]) -> int:
     return min(history, key=lambda epoch: epoch.check_loss).number
 
 
-def _is_over(history: Sequence[Epoch], recipe: Recipe) -> bool:
+def _is_over(history: Sequence[Epoch], epochs: int, patience: int) -> bool:
     if not history:
         return False
-    return len(history) >= recipe.epochs or len(history) - _best(history) >= recipe.patience
+    return len(history) >= epochs or len(history) - _best(history) >= patience
 
 
 def _save(kept: Any, file: Path) -> None:

@@ -49,11 +49,14 @@ class Threshold(BaseModel):
 
 
 def temperature(logits: "Logits", truth: "Ints") -> float:
-    """The number that logits (n, classes) are divided by, so that their likelihood is greatest."""
+    """The number that logits (n, classes) are divided by, so that their likelihood is greatest;
+    near to 1 where there are few of them, or all are right, which no number would be too small for.
+    """
     rows = np.arange(len(truth))
 
     def loss(log_t: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, truth].mean())
+        unlikely = -log_softmax(logits / np.exp(log_t), axis=1)[rows, truth].sum()
+        return float(unlikely + log_t**2)
 
     found = minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded")
     return float(np.exp(found.x))
@@ -89,7 +92,7 @@ def certified_threshold(confidence: "Floats", right: "Bools", target: float) -> 
     from half of the answers upwards as far as each is certified, else from a seventh."""
     for coverages, share in _SEQUENCES:
         best: Threshold | None = None
-        for coverage in coverages:
+        for coverage in coverages[_can_be(coverages, len(right), target, share * RISK)]:
             found = _certified(confidence, right, target, coverage, share * RISK)
             if not found:
                 break
@@ -97,6 +100,12 @@ def certified_threshold(confidence: "Floats", right: "Bools", target: float) -> 
         if best:
             return best
     return Threshold(value=NEVER, coverage=0.0, accuracy=None, certified=None)
+
+
+def _can_be(coverages: "Floats", of: int, target: float, risk: float) -> "Bools":
+    """Which coverages can be certified at all: with so few texts some could not, were all right."""
+    found: Bools = risk ** (1 / np.maximum(1, np.round(coverages * of))) >= target
+    return found
 
 
 def _certified(

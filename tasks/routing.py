@@ -20,14 +20,13 @@ from infra.postgres import transaction
 from infra.providers import is_local, model_of
 from infra.sql import queries
 from tasks.asking import ask
-from tasks.calibration import confidences
 from tasks.columns import Columns
 from tasks.corpus import Corpus, load_corpus
 from tasks.progress import Progress
 from tasks.replies import LabelChoice, label_of
 from tasks.review_chain import digest
 from tasks.runs import RETRIED, charged_to_task, together
-from tasks.specialists import Specialist, read_specialist, scores, serving
+from tasks.specialists import Specialist, answers, read_specialist, serving
 from tasks.steps import once
 
 PROMPT = "choose_label"
@@ -198,8 +197,8 @@ async def routed_by(
     specialist: Specialist, ids: Sequence[str], texts: Sequence[str]
 ) -> list[Routed]:
     """What a specialist says of texts, by their ids."""
-    card, logits = specialist.card, await scores(specialist, texts)
-    sure = confidences(logits, card.temperature)
+    card = specialist.card
+    logits, sure = await answers(specialist, texts)
     order = np.argsort(-logits, axis=1, kind="stable")[:, :_LIKELIEST]
     found = list[Routed]()
     for row, (name, text) in enumerate(zip(ids, texts, strict=True)):

@@ -7,10 +7,10 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import InputError
-from tasks.calibration import confidences, coverage_at
+from tasks.calibration import coverage_at
 from tasks.labelled_texts import Example
 from tasks.runs import RETRIED
-from tasks.specialists import Specialist, champion, read_examples, read_specialist, scores
+from tasks.specialists import Specialist, answers, champion, read_examples, read_specialist
 from tasks.steps import once
 from tasks.thresholds import interval
 
@@ -140,10 +140,10 @@ def _learned(specialist: Specialist) -> set[str]:
 
 async def _right(specialist: Specialist, examples: list[Example]) -> tuple["Bools", "Floats"]:
     """Which answers are right, and how sure each is. A label that it does not know is wrong."""
-    logits = await scores(specialist, [each.text for each in examples])
+    logits, sure = await answers(specialist, [each.text for each in examples])
     labels = np.array(specialist.card.labels)[logits.argmax(axis=1)]
     right = labels == np.array([each.label for each in examples])
-    return right, confidences(logits, specialist.card.temperature)
+    return right, sure
 
 
 def _commonest(examples: list[Example]) -> tuple["Bools", "Floats"]:

@@ -1,8 +1,7 @@
 """How good a classifier is, on texts that it has not learned from."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from tasks.calibration import (
@@ -14,7 +13,7 @@ from tasks.calibration import (
 from tasks.thresholds import interval
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from tasks.calibration import Floats, Ints, Logits
 
 
 class Figures(BaseModel):
@@ -39,17 +38,16 @@ class Figures(BaseModel):
 
 
 def figures(
-    logits: "NDArray[Any]",
-    truth: "NDArray[np.int64]",
-    outside: "NDArray[Any]",
-    temperature: float,
+    logits: "Logits",
+    sure: "Floats",
+    truth: "Ints",
+    beyond: "Floats",
     threshold: float,
     target: float,
 ) -> Figures:
-    """The figures of logits (n, classes) against the truth (n), and of logits of texts outside."""
+    """The figures of logits (n, classes) and confidences against the truth (n), and of confidences
+    in texts outside."""
     right = logits.argmax(axis=1) == truth
-    sure = confidences(logits, temperature)
-    beyond = confidences(outside, temperature)
     wrong = interval(int((~right).sum()), len(right))
     acted = sure >= threshold
     return Figures(

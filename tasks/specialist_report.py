@@ -12,7 +12,7 @@ from tasks.calibration import NEVER, accuracy_by_coverage, confidences, reliabil
 from tasks.markdown import escaped, table
 from tasks.plots import ACCENT, PALE, WARNING, panels, picture
 from tasks.runs import RETRIED
-from tasks.specialists import Specialist, read_examples, scores
+from tasks.specialists import Specialist, answers, read_examples
 
 if TYPE_CHECKING:
     from tasks.calibration import Bools, Floats, Ints
@@ -26,10 +26,9 @@ _DRAWN = 40  # most labels of which the matrix is drawn, those that are most oft
 async def publish_specialist(specialist: Specialist) -> None:
     """Leave what a specialist is and how good on the run's page."""
     tested = [each for each in read_examples(specialist)["test"] if not each.outside]
-    logits = await scores(specialist, [each.text for each in tested])
+    logits, sure = await answers(specialist, [each.text for each in tested])
     labels = specialist.card.labels
     truth = np.array([labels.index(each.label) for each in tested], dtype=np.int64)
-    sure = confidences(logits, specialist.card.temperature)
     plain = confidences(logits, 1.0)
     text = "\n\n".join(
         [
@@ -68,8 +67,8 @@ def card_markdown(specialist: Specialist) -> str:
         f"Accuracy **{of.accuracy:.1%}** on {of.texts:,} texts that it has not learned from (95 % "
         f"interval {of.interval[0]:.1%} to {of.interval[1]:.1%}). At an accuracy of "
         f"{card.target:.0%} it could answer **{of.coverage_at_target:.1%}** of them. {threshold}",
-        f"Calibration error {of.ece_before:.3f} before, **{of.ece:.3f}** after dividing by "
-        f"{card.temperature:.2f}.",
+        f"Calibration error {of.ece_before:.3f} before, **{of.ece:.3f}** after calibration "
+        f"(temperature {card.confidence.temperature:.2f}).",
     ]
     if of.outside_auroc is not None:
         lines.append(

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ from infra import fine_tuning
 from infra.fine_tuning import Device, Labelled, Recipe, Trained
 from infra.settings import get_settings
 from infra.storage import writing
-from tasks.calibration import certified_threshold, confidences, temperature
+from tasks.calibration import certified_threshold
+from tasks.confidence import Scope, learned
 from tasks.labelled_texts import Example, Examples, Part, load_examples, parted
 from tasks.progress import progress
 from tasks.runs import RETRIED
@@ -25,9 +26,7 @@ from tasks.specialists import Card, Specialist, register, trained_by
 from tasks.steps import current_root_run
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from numpy.typing import NDArray
+    from tasks.calibration import Floats, Logits
 
 _LOOK = 0.5  # seconds between two looks at how far the training thread is
 _NAME = r"^[A-Za-z0-9][\w.-]{0,62}$"
@@ -101,10 +100,9 @@ async def train(request: TrainingRequest, examples: Examples) -> Specialist:
     parts = parted(examples, request.recipe.seed)
     work = _work(request, examples)
     trained = await fine_tuned(request, examples.labels, parts, work)
-    card = await carded(request, examples, parts, trained, started)
-    found = await register(
-        request.name, run, examples.source, examples.sha256, card, trained.folder, parts
-    )
+    card, scope = await carded(request, examples, parts, trained, started)
+    kept = (examples.source, examples.sha256, card, trained.folder, scope, parts)
+    found = await register(request.name, run, *kept)
     await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
     return found
 
@@ -122,7 +120,8 @@ async def fine_tuned(
     learned = Labelled(
         [*learned.texts, *beyond], [*learned.classes, *[fine_tuning.OUTSIDE] * len(beyond)]
     )
-    steps = -(-len(learned.texts) // request.recipe.batch) * request.recipe.epochs
+    epochs = request.recipe.most_epochs(len(learned.texts))
+    steps = -(-len(learned.texts) // request.recipe.batch) * epochs
     done, is_cancelled = 0, False
 
     def tell(now: int, of: int) -> None:
@@ -148,33 +147,33 @@ async def carded(
     parts: Mapping[Part, Sequence[Example]],
     trained: Trained,
     started: float,
-) -> Card:
-    """What there is to know of a trained model: calibrated on one part, measured on another."""
-    labels = examples.labels
-    encoder = await asyncio.to_thread(
-        fine_tuning.load_classifier, trained.folder, request.recipe.most_tokens
-    )
+) -> tuple[Card, Scope]:
+    """What there is to know of a trained model: where its texts lie, how sure it is, calibrated on
+    one part, and how good, measured on another."""
+    labels, read = examples.labels, await _reader(request, trained)
+    learned_from = _classes(labels, parts["train"])
+    scope = Scope.of((await read(learned_from.texts))[1], learned_from.classes)
 
-    async def logits(texts: Sequence[str]) -> "NDArray[Any]":
-        if not texts:
-            return np.empty((0, len(labels)), dtype=np.float32)
-        return (await encoder.read(texts))[0]
+    async def told(part: Part) -> "tuple[Labelled, Logits, Floats, Logits, Floats]":
+        inside = _classes(labels, parts[part])
+        logits, vectors = await read(inside.texts)
+        beyond, far = await read(_outside(parts[part]))
+        return inside, logits, scope.distances(vectors), beyond, scope.distances(far)
 
-    inside, outside = _classes(labels, parts["calibrate"]), _outside(parts["calibrate"])
-    calibrated, beyond = await logits(inside.texts), await logits(outside)
+    inside, logits, distances, beyond, far = await told("calibrate")
     truth = np.array(inside.classes, dtype=np.int64)
-    heat = temperature(calibrated, truth)
+    confidence = learned(logits, distances, truth, beyond, far)
     # What is outside is wrong, whatever it is taken for.
-    right = np.concatenate([calibrated.argmax(axis=1) == truth, np.zeros(len(outside), dtype=bool)])
-    sure = confidences(np.concatenate([calibrated, beyond]), heat)
+    sure = np.concatenate([confidence.of(logits, distances), confidence.of(beyond, far)])
+    right = np.concatenate([logits.argmax(axis=1) == truth, np.zeros(len(far), dtype=bool)])
     threshold = certified_threshold(sure, right, request.target_accuracy)
-    tested = _classes(labels, parts["test"])
-    return Card(
+    inside, logits, distances, beyond, far = await told("test")
+    card = Card(
         labels=labels,
         outside=request.outside if any(each.outside for each in examples.items) else None,
         encoder=request.encoder,
         recipe=request.recipe,
-        temperature=heat,
+        confidence=confidence,
         target=request.target_accuracy,
         threshold=threshold,
         parts={part: len(items) for part, items in parts.items()},
@@ -183,14 +182,34 @@ async def carded(
         device=trained.device,
         minutes=(time.monotonic() - started) / 60,
         figures=figures(
-            await logits(tested.texts),
-            np.array(tested.classes, dtype=np.int64),
-            await logits(_outside(parts["test"])),
-            heat,
+            logits,
+            confidence.of(logits, distances),
+            np.array(inside.classes, dtype=np.int64),
+            confidence.of(beyond, far),
             threshold.value,
             request.target_accuracy,
         ),
     )
+    return card, scope
+
+
+async def _reader(
+    request: TrainingRequest, trained: Trained
+) -> "Callable[[Sequence[str]], Awaitable[tuple[Logits, Logits]]]":
+    """What reads texts, any number of them, to logits and vectors."""
+    encoder = await asyncio.to_thread(
+        fine_tuning.load_classifier, trained.folder, request.recipe.most_tokens
+    )
+    shapes = [each.shape[1:] for each in await encoder.read(["any"])]
+
+    async def read(texts: Sequence[str]) -> "tuple[Logits, Logits]":
+        if not texts:
+            none = [np.empty((0, *shape), dtype=np.float32) for shape in shapes]
+            return none[0], none[1]
+        logits, vectors = await encoder.read(texts)
+        return logits, vectors
+
+    return read
 
 
 def _classes(labels: Sequence[str], examples: Sequence[Example]) -> Labelled:

@@ -25,7 +25,8 @@ from infra.postgres import Jsonb, fetch, transaction
 from infra.settings import get_settings
 from infra.sql import queries
 from infra.storage import private_directory, writing
-from tasks.calibration import Threshold, confidences
+from tasks.calibration import Threshold
+from tasks.confidence import Confidence, Scope
 from tasks.labelled_texts import Example, Part
 from tasks.specialist_figures import Figures
 from tasks.suggestions import did_you_mean
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EXAMPLES = "examples.parquet"  # what it was trained and measured on, in its folder
+SCOPE = "scope.npz"  # where the texts that it has learned from lie
 _LOADED = 4  # models of this process
 
 
@@ -51,7 +53,7 @@ class Card(BaseModel):
     outside: str | None
     encoder: str
     recipe: Recipe
-    temperature: float
+    confidence: Confidence
     target: float
     threshold: Threshold
     parts: dict[Part, int]
@@ -83,17 +85,6 @@ class Specialist(BaseModel):
         return _root() / str(self.id)
 
 
-class Guess(BaseModel):
-    """A label, and how sure it is: ``confidence`` is about the share of such answers that are
-    right; ``sure``: whether that is enough to act upon."""
-
-    model_config = ConfigDict(frozen=True)
-
-    label: str
-    confidence: float
-    sure: bool
-
-
 class Promotion(BaseModel):
     """That a specialist began to serve, or the one before it does again."""
 
@@ -114,12 +105,13 @@ async def register(
     data_sha256: str,
     card: Card,
     model: Path,
+    scope: Scope,
     parts: dict[Part, tuple[Example, ...]],
 ) -> Specialist:
     """Keep a specialist that was trained by a run; once for a run. ``model``: folder that
     `infra.fine_tuning` has made. Raises StorageError."""
     staging = private_directory(_root()) / f".{root_run}"
-    await asyncio.to_thread(_stage, staging, model, parts)
+    await asyncio.to_thread(_stage, staging, model, scope, parts)
     files = {each.name: _sha256(each) for each in sorted(staging.iterdir())}
     row = {
         **{"name": name, "root_run": root_run, "source": source, "data_sha256": data_sha256},
@@ -241,24 +233,16 @@ async def serving(name: str | None = None, number: int | None = None) -> tuple[S
     )
 
 
-async def scores(specialist: Specialist, texts: Sequence[str]) -> "NDArray[Any]":
-    """Logits (n, labels) of the texts. Raises AssetError where the files are not the registered
-    ones."""
-    [logits, _] = await (await _model(specialist)).read(texts)
-    return logits
+async def answers(
+    specialist: Specialist, texts: Sequence[str]
+) -> "tuple[NDArray[Any], NDArray[Any]]":
+    """Logits (n, labels) of texts, one or more, and how sure it is of each likeliest label (n).
 
-
-async def guesses(specialist: Specialist, texts: Sequence[str]) -> list[Guess]:
-    """What a specialist says of the texts. Raises AssetError as `scores` does."""
-    if not texts:
-        return []
-    logits = await scores(specialist, texts)
-    card = specialist.card
-    sure = confidences(logits, card.temperature)
-    return [
-        Guess(label=card.labels[each], confidence=float(how), sure=how >= card.threshold.value)
-        for each, how in zip(logits.argmax(axis=1), sure, strict=True)
-    ]
+    Raises AssetError where the files are not the registered ones.
+    """
+    encoder, scope = await _model(specialist)
+    [logits, vectors] = await encoder.read(texts)
+    return logits, specialist.card.confidence.of(logits, scope.distances(vectors))
 
 
 def require_files(specialist: Specialist) -> None:
@@ -279,30 +263,34 @@ async def _decided(kind: str, specialist: Specialist, actor: str, review: int | 
     await fetch("promote", {**row, "actor": actor, "review": review})
 
 
-async def _model(specialist: Specialist) -> Encoder:
+async def _model(specialist: Specialist) -> tuple[Encoder, Scope]:
     return await asyncio.to_thread(_loaded, specialist.folder, specialist.model_dump_json())
 
 
 @lru_cache(maxsize=_LOADED)
-def _loaded(folder: Path, told: str) -> Encoder:
+def _loaded(folder: Path, told: str) -> tuple[Encoder, Scope]:
     """The model, its files checked when it is loaded."""
     specialist = Specialist.model_validate_json(told)
     require_files(specialist)
-    return load_classifier(folder, specialist.card.recipe.most_tokens)
+    encoder = load_classifier(folder, specialist.card.recipe.most_tokens)
+    return encoder, Scope.load(folder / SCOPE)
 
 
-def _stage(staging: Path, model: Path, parts: dict[Part, tuple[Example, ...]]) -> None:
+def _stage(
+    staging: Path, model: Path, scope: Scope, parts: dict[Part, tuple[Example, ...]]
+) -> None:
     import pandas as pd
 
     rows = [{**vars(each), "part": part} for part, examples in parts.items() for each in examples]
     with writing(staging.parent):
         shutil.rmtree(staging, ignore_errors=True)
         shutil.copytree(model, staging)
+        scope.save(staging / SCOPE)
         pd.DataFrame(rows).to_parquet(staging / EXAMPLES)
 
 
 def read_examples(specialist: Specialist) -> dict[Part, tuple[Example, ...]]:
-    """What a specialist was trained and measured on, by part. Raises AssetError as `scores`."""
+    """What a specialist was trained and measured on, by part. Raises AssetError as `answers`."""
     import pandas as pd
 
     require_files(specialist)

@@ -51,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_server] = os.environ.get("PATTERNS_TEST_DATABASE_URL")
     for name in [name for name in os.environ if name.startswith(("PATTERNS_", "PREFECT_"))]:
         del os.environ[name]
+    # PyTorch's threads wait for each other, and tests train small models beside busy servers.
+    os.environ["OMP_NUM_THREADS"] = "1"
     os.environ |= {**kept, "PATTERNS_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
 
 
@@ -165,3 +167,21 @@ def _execute(url: str, statement: sql.LiteralString, *names: str) -> None:
 
 def _renamed(url: str, database: str) -> str:
     return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder to train, where there is PyTorch."""
+    pytest.importorskip("torch", reason="training needs the extra `train`")
+    from tests.tasks.tiny_specialists import tiny_encoder
+
+    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def no_specialists(database: str, session_home: Path) -> None:
+    """Numbers of specialists begin anew with each test's database, and so do their folders."""
+    from tasks import specialists
+
+    shutil.rmtree(session_home / "specialists", ignore_errors=True)
+    specialists._loaded.cache_clear()

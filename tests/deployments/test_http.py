@@ -19,9 +19,11 @@ from pydantic import SecretStr
 from deployments.http import MOST_BYTES, create_app
 from infra import llm
 from infra.settings import get_settings
+from tasks.specialists import promoted
 from tests.deployments.conftest import LABEL
 from tests.endpoint import Fault, Said, ScriptedEndpoint, user_text
 from tests.tasks.test_ingestion import TEXTS, ingest
+from tests.tasks.tiny_specialists import ready_specialist
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -250,3 +252,26 @@ async def test_a_question_to_documents_is_answered_with_citations(
     assert "100,000 characters" in long.json()["error"]["message"]
     odd = await client.post("/v1/ask", json={**asked, "filters": {}})
     assert odd.status_code == 422
+
+
+async def test_a_text_is_classified_by_the_specialist_or_a_model(
+    client: httpx.AsyncClient, endpoint: ScriptedEndpoint, no_specialists: None, encoder: Path
+) -> None:
+    refused = await client.post("/v1/classify", json={"text": "my parcel is late"})
+    assert refused.status_code == 422
+    assert "There is no specialist yet" in refused.text
+    await promoted(await ready_specialist(encoder), "Ann", None)
+    sure = await client.post("/v1/classify", json={"text": "my parcel courier box is late"})
+    found = sure.json()
+    assert (found["label"], found["decided_by"], found["specialist"]) == (
+        "delivery",
+        "specialist",
+        1,
+    )
+    assert endpoint.calls == []
+    endpoint.answer = lambda body, n: json.dumps({"label": "login"})
+    strange = {"text": "song moon weather"}
+    other = (await client.post("/v1/classify", json=strange)).json()
+    assert (other["label"], other["decided_by"], other["abstained"]) == ("login", "model", False)
+    alone = (await client.post("/v1/classify", json={**strange, "fallback": False})).json()
+    assert (alone["decided_by"], alone["abstained"]) == ("nobody", True)

@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 from prefect.artifacts import Artifact
 
-pytest.importorskip("torch", reason="training needs the extra `train`")
-
 from flows.specialist import (
     evaluate_specialist,
     promote_specialist,
@@ -27,7 +25,7 @@ from tasks.decisions import decide
 from tasks.label_drift import DriftRequest
 from tasks.people_labels import correct
 from tasks.reviews import reviews
-from tasks.routing import RouteRequest
+from tasks.routing import RouteRequest, routed_by
 from tasks.specialist_comparison import ComparisonRequest
 from tasks.specialist_retraining import RetrainingRequest
 from tasks.specialist_training import TrainingRequest
@@ -41,23 +39,12 @@ from tests.tasks.tiny_specialists import (
     WORDS,
     request,
     sentences,
-    tiny_encoder,
     written,
 )
 
 
-@pytest.fixture(scope="session")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_encoder(tmp_path_factory.mktemp("encoder"))
-
-
 @pytest.fixture(autouse=True)
-def _own_home(database: str, monkeypatch: pytest.MonkeyPatch, session_home: Path) -> None:
-    """Numbers of specialists begin anew with each test's database, and so do their folders."""
-    import shutil
-
-    shutil.rmtree(session_home / "specialists", ignore_errors=True)
-    specialists._loaded.cache_clear()
+def _at_once(no_specialists: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(review_output, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(review_output, "HEARTBEAT", 0.2)
 
@@ -93,7 +80,12 @@ async def test_labelled_texts_become_a_registered_specialist_with_its_figures(
     assert card.labels == ("cancel", "delivery", "login", "refund")
     assert card.figures.accuracy > 0.9
     assert sum(card.parts.values()) == 240
-    assert {*found.files} == {"examples.parquet", "model.onnx", "tokenizer.json"}
+    assert {*found.files} == {
+        "examples.parquet",
+        "model.onnx",
+        "scope.npz",
+        "tokenizer.json",
+    }
     assert not [*found.folder.parent.glob("training-*")]
     shown = await artifact("specialist")
     assert "**Specialist 1** for tickets" in shown
@@ -297,8 +289,8 @@ async def test_what_people_decide_is_learned_from_and_the_better_one_serves(
     origins = {e.origin for items in read_examples(holder).values() for e in items}
     assert any(origin.startswith("review ") for origin in origins)
     assert "correction 1, Ann" in origins
-    [guess] = await specialists.guesses(holder, ["my parcel is late again courier"])
-    assert guess.label == "delivery"
+    [late] = await routed_by(holder, ["T"], ["my parcel is late again courier"])
+    assert late.guess == "delivery"
 
 
 async def with_card(specialist: Specialist, card: Any) -> None:

@@ -1,0 +1,145 @@
+"""Fine-tuning an encoder: what it learns, that it goes on where it was killed, what it refuses."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra.errors import InputError, SettingsError
+from infra.fine_tuning import (
+    OUTSIDE,
+    Labelled,
+    Recipe,
+    encoder_folder,
+    fine_tune,
+    load_classifier,
+    require_training,
+)
+from tests.tasks.tiny_specialists import RECIPE, WORDS, sentences
+
+LABELS = sorted(WORDS)
+
+
+def labelled(each: int, seed: int = 0) -> Labelled:
+    items = sentences(each, seed=seed)
+    return Labelled([e.text for e in items], [LABELS.index(e.label) for e in items])
+
+
+async def test_a_model_learns_and_reads_texts_without_pytorch(
+    encoder: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    trained = fine_tune(
+        encoder,
+        labelled(40),
+        labelled(10, 1),
+        RECIPE,
+        tmp_path,
+        lambda *now: told.append(now),
+    )
+    assert (trained.device, len(trained.epochs)) == ("cpu", RECIPE.epochs)
+    assert trained.epochs[-1].loss < trained.epochs[0].loss / 5
+    assert told[0] == (1, 80)
+    assert told[-1] == (80, 80)
+    new = labelled(20, 2)
+    logits, vectors = await load_classifier(trained.folder, 64).read(["", *new.texts])
+    assert (logits.shape, vectors.shape) == ((81, 4), (81, 32))
+    assert (logits[1:].argmax(axis=1) == np.array(new.classes)).mean() > 0.95
+
+
+async def test_what_a_text_is_taken_for_does_not_depend_on_those_beside_it(
+    encoder: Path, tmp_path: Path
+) -> None:
+    brief = RECIPE.model_copy(update={"epochs": 1})
+    trained = fine_tune(encoder, labelled(20), labelled(5, 1), brief, tmp_path)
+    classifier, texts = load_classifier(trained.folder, 64), labelled(15, 2).texts
+    together = (await classifier.read(texts))[0]
+    alone = np.concatenate([(await classifier.read([text]))[0] for text in texts])
+    assert np.abs(together - alone).max() < 1e-5
+
+
+def test_training_ends_when_nothing_gets_better(encoder: Path, tmp_path: Path) -> None:
+    wild = RECIPE.model_copy(update={"epochs": 30, "patience": 2, "head_rate": 1.0})
+    trained = fine_tune(encoder, labelled(20), labelled(10, 1), wild, tmp_path)
+    assert len(trained.epochs) == trained.best + 2 < 30
+
+
+def test_texts_outside_teach_to_be_sure_of_nothing(encoder: Path, tmp_path: Path) -> None:
+    inside, strange = labelled(30), [e.text for e in sentences(1, outside=60) if e.outside]
+    both = Labelled([*inside.texts, *strange], [*inside.classes, *[OUTSIDE] * len(strange)])
+    taught = fine_tune(encoder, both, labelled(10, 1), RECIPE, tmp_path / "taught")
+    not_taught = fine_tune(encoder, inside, labelled(10, 1), RECIPE, tmp_path / "not")
+    assert _surest(taught.folder, strange) < 0.5 < _surest(not_taught.folder, strange)
+
+
+def _surest(folder: Path, texts: list[str]) -> float:
+    import asyncio
+
+    logits, _ = asyncio.run(load_classifier(folder, 64).read(texts))
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return float(chances.max(axis=1).mean())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from infra import fine_tuning
+from tests.infra.test_fine_tuning import labelled
+from tests.tasks.tiny_specialists import RECIPE
+
+def tell(done, of):
+    if done == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+fine_tuning.fine_tune(
+    Path(sys.argv[1]), labelled(40), labelled(10, 1), RECIPE, Path(sys.argv[2]), tell
+)
+"""
+
+
+def test_training_that_was_killed_goes_on_to_the_same_model(encoder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "killed"
+    for batch in (35, 62):  # in the midst of the fourth epoch, and of the seventh
+        process = subprocess.run(
+            [sys.executable, "-c", KILLED, str(encoder), str(work), str(batch)],
+            env=os.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == -signal.SIGKILL, process.stderr
+        assert not (work / "model").exists()
+    told: list[int] = []
+    whole = fine_tune(encoder, labelled(40), labelled(10, 1), RECIPE, tmp_path / "whole")
+    again = fine_tune(
+        encoder, labelled(40), labelled(10, 1), RECIPE, work, lambda done, of: told.append(done)
+    )
+    assert told[0] == 61  # six epochs were kept
+    assert (again.folder / "model.onnx").read_bytes() == (whole.folder / "model.onnx").read_bytes()
+    assert [e.loss for e in again.epochs] == [e.loss for e in whole.epochs]
+
+
+def test_few_texts_are_learned_from_more_often() -> None:
+    recipe = Recipe()
+    assert [recipe.most_epochs(n) for n in (50, 1000, 8000, 100_000)] == [20, 20, 6, 5]
+    assert Recipe(epochs=3).most_epochs(50) == 3
+
+
+def test_an_encoder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"lacks config\.json, model\.safetensors, tokenizer"):
+        encoder_folder(str(tmp_path))
+
+
+def test_without_pytorch_or_a_gpu_it_says_what_to_do(
+    encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_training("cpu")
+    with pytest.raises(SettingsError, match="There is no GPU"):
+        require_training("cuda")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SettingsError, match=r"pip install -e '\.\[train\]'"):
+        require_training()

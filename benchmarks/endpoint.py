@@ -39,13 +39,23 @@ class Endpoint:
             more = message.get("more_body", False)
         self.calls += 1
         await asyncio.sleep(self.seconds)
-        await _respond(send, _COMPLETION)
+        await _respond(send, _completion(body))
         for mark in _MARK.findall(body)[-1:]:
             self.took[mark.decode()] = time.perf_counter() - started
 
 
+def _completion(body: bytes) -> dict[str, Any]:
+    """The fixed reply, or the first of the labels that are to be chosen among."""
+    schema = json.loads(body).get("response_format", {}).get("json_schema", {}).get("schema", {})
+    labels = schema.get("properties", {}).get("label", {}).get("enum")
+    if not labels:
+        return _COMPLETION
+    message = {"role": "assistant", "content": json.dumps({"label": labels[0]})}
+    return {**_COMPLETION, "choices": [{**_COMPLETION["choices"][0], "message": message}]}
+
+
 _REPLY = {"category": "billing", "urgency": "high", "summary": "The customer wants a refund."}
-_COMPLETION = {
+_COMPLETION: dict[str, Any] = {
     "id": "chatcmpl-fixed",
     "object": "chat.completion",
     "created": 0,

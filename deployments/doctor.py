@@ -67,6 +67,7 @@ def _checks(settings: "Settings") -> Iterator[Check]:
     yield _prefect(home)
     yield _deployments(home)
     yield from _models(settings, home)
+    yield _training()
     yield _tools(settings)
 
 
@@ -208,6 +209,14 @@ def _offered(model: str, base_url: str, key: str | None) -> str:
     names = endpoint_models(base_url, key)
     known = model.partition(":")[2] in names
     return f"{model} at {base_url}" + ("" if known or not names else ", which does not list it")
+
+
+def _training() -> Check:
+    from infra.fine_tuning import GET_IT, lacking
+
+    if missing := lacking():
+        return Check("training of specialists", "idle", f"missing: {', '.join(missing)}", GET_IT)
+    return Check("training of specialists", "ok", "PyTorch is there")
 
 
 def _probed(what: str, probe: Callable[[], str]) -> Check:

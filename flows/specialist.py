@@ -12,9 +12,8 @@ milliseconds a text, no call of a model; what it is not sure of costs what the g
 from prefect import flow
 
 from tasks.label_drift import Drift, DriftRequest, drift, publish_drift
-from tasks.label_reviews import gathered, reviews_of, with_people
+from tasks.label_reviews import gathered, require_ready, reviews_of, with_people
 from tasks.progress import progress
-from tasks.result_files import require_writable
 from tasks.review_output import review_all
 from tasks.routing import (
     RouteRequest,
@@ -88,7 +87,7 @@ async def retrain_specialist(request: RetrainingRequest) -> Retrained:
 @flow(name="route-tickets", persist_result=True)
 async def route_tickets(request: RouteRequest) -> RoutingDone:
     """Label texts: the specialist what it is sure of, a model the rest, people what is left."""
-    require_writable(request.out)
+    require_ready(request)
     async with charged(request.budget()):
         specialist, corpus = await chosen_specialist(request), await load_texts(request)
         async with progress("Reading texts", len(corpus.records)) as reading:

@@ -16,6 +16,7 @@ from tasks.http_tools import http_get, http_post
 from tasks.http_tools import is_usable as may_speak
 from tasks.kept_corpora import read_corpus
 from tasks.kept_names import with_names
+from tasks.label_tools import label_text
 from tasks.record_queries import ask_records, query_records
 from tasks.record_queries import is_usable as may_query
 from tasks.reply_tools import classify, draft_reply
@@ -38,7 +39,7 @@ async def offered_tools() -> dict[str, Tool]:
     """The tools that there are here and now, by name: those that lack a setting, or anything to
     read, are left out. They know the names of what they can read."""
     reading = (ask_documents, search_documents, summarize_tickets, read_tickets, count_tickets)
-    writing = (classify, draft_reply, compose, write_down, change_records)
+    writing = (classify, label_text, draft_reply, compose, write_down, change_records)
     records = (query_records, ask_records) if may_query() else ()
     web = (http_get, http_post) if may_speak() else ()
     known = registry(*reading, *writing, *records, *web)

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,10 @@ Tell = Callable[[int, int], None]
 
 DEFAULT_ENCODER = "all-minilm-l6-v2"
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"  # files of the folder that comes out
+GET_IT = (
+    "Install the extra `train`: `pip install torch` (a build for the CPU is enough, and smaller), "
+    "then `pip install -e '.[train]'`."
+)
 _NEEDED = ("config.json", "model.safetensors", TOKENIZER)  # files of an encoder
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1600, 5, 20  # where nobody says how many
 _ALIKE = 20  # batches that are sorted by length together
@@ -103,20 +108,29 @@ class Trained:
     device: str
 
 
-def require_training(device: Device = "auto") -> None:
-    """Raise SettingsError where nothing can be trained: without PyTorch, or without the GPU that is
-    asked for."""
+def lacking() -> list[str]:
+    """Packages that training needs and that are not installed."""
+    return [name for name in ("torch", "transformers", "onnxscript") if not _is_there(name)]
+
+
+def _is_there(package: str) -> bool:
     try:
-        import onnxscript  # noqa: F401
-        import torch
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise SettingsError(
-            f"Training needs the extra `train`: {error}. Install it with `pip install torch` "
-            "(a build for the CPU is enough, and smaller) and `pip install -e '.[train]'`."
-        ) from error
-    if device == "cuda" and not torch.cuda.is_available():
+        return find_spec(package) is not None
+    except ValueError:  # it was set to None, as tests do
+        return False
+
+
+def require_training(device: Device = "auto") -> str:
+    """What would be trained on, cpu or cuda. Raises SettingsError where nothing can be trained:
+    without PyTorch, or without the GPU that is asked for."""
+    if missing := lacking():
+        raise SettingsError(f"Training lacks {', '.join(missing)}. {GET_IT}")
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
         raise SettingsError("There is no GPU that PyTorch can use. Train with the device cpu.")
+    return "cuda" if has_gpu and device != "cpu" else "cpu"
 
 
 def encoder_folder(name: str) -> Path:
@@ -149,10 +163,7 @@ def fine_tune(
     with. Raises SettingsError as `require_training` does, StorageError. Takes minutes: call it in a
     thread.
     """
-    require_training(device)
-    import torch
-
-    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    place = require_training(device)
     private_directory(work)
     tokens = _tokens(encoder, recipe.most_tokens)
     classes = len({*train.classes} - {OUTSIDE})

@@ -1,4 +1,4 @@
-"""Names of what is kept, which arguments of tools are to be: collections and corpora.
+"""Names of what is kept, which arguments of tools are to be: collections, corpora, specialists.
 
 A tool that takes one is offered with the names there are, as an enum: a model cannot invent one,
 and a plan that names another is refused before it is run. Where there is none, neither is the tool.
@@ -13,18 +13,21 @@ from pydantic import BaseModel, create_model
 from tasks.document_collections import list_collections
 from tasks.json_schemas import KEPT
 from tasks.kept_corpora import list_corpora
+from tasks.specialists import served_names
 from tasks.tools import Tool
 
-KINDS = ("collection", "corpus")
+KINDS = ("collection", "corpus", "specialist")
 
 
 async def kept_names(kind: str) -> tuple[str, ...] | None:
-    """The names of a kind: of collections that can be searched, of corpora; None for a kind of
-    which nothing is kept."""
+    """The names of a kind: of collections that can be searched, of corpora, of what specialists
+    that serve know; None for a kind of which nothing is kept."""
     if kind == "collection":
         return tuple(each.name for each in await list_collections() if each.version is not None)
     if kind == "corpus":
         return tuple(each.name for each in await list_corpora())
+    if kind == "specialist":
+        return await served_names()
     return None
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.corpus import Corpus
 from tasks.label_batches import label_inputs, label_markdown, label_text, read_labels
 from tasks.people_labels import KIND, labels_of
+from tasks.result_files import require_writable
 from tasks.review_output import Refused, Released, Reviewable, require_policies
 from tasks.reviews import Draft, Rejection, Subject
 from tasks.routing import Routed, RouteRequest, texts_by_id
@@ -28,13 +29,19 @@ class Unsure(BaseModel):
     guesses: dict[str, tuple[str, float]]
 
 
+def require_ready(request: RouteRequest) -> None:
+    """Raise now, not after the work: InputError for a file that cannot be written, SettingsError
+    where people are to be asked and nobody could decide."""
+    require_writable(request.out)
+    if request.people:
+        require_policies([POLICY])
+
+
 @task(name="gather what is unsure", **RETRIED)
 async def gathered(request: RouteRequest, routed: Sequence[Routed], corpus: Corpus) -> Unsure:
-    """What nobody has decided on yet; nothing, where people are not to be asked. Raises
-    SettingsError where nobody could decide."""
+    """What nobody has decided on yet; nothing, where people are not to be asked."""
     if not request.people:
         return Unsure(texts={}, guesses={})
-    require_policies([POLICY])
 
     async def gather() -> Unsure:
         texts = texts_by_id(corpus)

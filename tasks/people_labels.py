@@ -12,7 +12,7 @@ from tasks.specialists import Specialist
 KIND = "labels:"  # of a review, before the name of the specialists that learn from it
 
 
-async def labels_of_people(name: str, outside: str | None) -> list[Example]:
+async def labels_of_people(name: str, outside: str) -> list[Example]:
     """What people have decided for specialists of a name, each text once: the last word holds.
 
     ``outside``: the label of texts that none of the others fits. An example's origin is the review,
@@ -43,8 +43,7 @@ async def correct(specialist: Specialist, text: str, label: str, actor: str) -> 
 
 def labels_of(specialist: Specialist) -> list[str]:
     """What a text can be labelled with: its labels, and the one of texts that none of them fits."""
-    outside = [specialist.card.outside] if specialist.card.outside else []
-    return [*specialist.card.labels, *outside]
+    return [*specialist.card.labels, specialist.none]
 
 
 def require_label(specialist: Specialist, label: str) -> None:
@@ -54,8 +53,6 @@ def require_label(specialist: Specialist, label: str) -> None:
         raise InputError(f"There is no label {label!r}. There are: {', '.join(allowed)}.")
 
 
-def _take(
-    found: dict[str, Example], text: str, label: str, origin: str, outside: str | None
-) -> None:
+def _take(found: dict[str, Example], text: str, label: str, origin: str, outside: str) -> None:
     example = Example(text, label, origin, outside=label == outside)
     found[example.key] = example

@@ -26,11 +26,10 @@ from tasks.progress import Progress
 from tasks.replies import LabelChoice, label_of
 from tasks.review_chain import digest
 from tasks.runs import RETRIED, charged_to_task, together
-from tasks.specialists import Specialist, answers, read_specialist, serving
+from tasks.specialists import NONE, Specialist, answers, read_specialist, serving
 from tasks.steps import once
 
 PROMPT = "choose_label"
-NONE = "none"  # what a model says where no label fits
 _LIKELIEST = 8  # labels that a model chooses among
 _CHUNK = 2000  # texts that the specialist reads at once
 _AT_ONCE = 64  # texts; how many ask a model at once is decided elsewhere

@@ -78,7 +78,7 @@ async def lesson_of(request: RetrainingRequest) -> Lesson:
     if holder is None:
         raise InputError(f"No specialist for {name} serves. Promote one first.")
     known = {each.key: each for items in read_examples(holder).values() for each in items}
-    said = {each.key: each for each in await labels_of_people(name, holder.card.outside)}
+    said = {each.key: each for each in await labels_of_people(name, holder.none)}
     new = [each for key, each in said.items() if _is_new(each, known.get(key))]
     examples = fit(holder.source, (known | said).values())
     return Lesson(
@@ -86,7 +86,7 @@ async def lesson_of(request: RetrainingRequest) -> Lesson:
         request=TrainingRequest(
             source=holder.source,
             name=name,
-            outside=holder.card.outside,
+            outside=holder.none,
             target_accuracy=holder.card.target,
             encoder=holder.card.encoder,
             device=request.device,

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra import fine_tuning
 from infra.fine_tuning import Device, Labelled, Recipe, Trained
+from infra.postgres import alone
 from infra.settings import get_settings
 from infra.storage import writing
 from tasks.calibration import certified_threshold
@@ -99,11 +100,12 @@ async def train(request: TrainingRequest, examples: Examples) -> Specialist:
     started = time.monotonic()
     parts = parted(examples, request.recipe.seed)
     work = _work(request, examples)
-    trained = await fine_tuned(request, examples.labels, parts, work)
-    card, scope = await carded(request, examples, parts, trained, started)
-    kept = (examples.source, examples.sha256, card, trained.folder, scope, parts)
-    found = await register(request.name, run, *kept)
-    await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+    async with alone(work.name):
+        trained = await fine_tuned(request, examples.labels, parts, work)
+        card, scope = await carded(request, examples, parts, trained, started)
+        kept = (examples.source, examples.sha256, card, trained.folder, scope, parts)
+        found = await register(request.name, run, *kept)
+        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
     return found
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = "examples.parquet"  # what it was trained and measured on, in its folder
 SCOPE = "scope.npz"  # where the texts that it has learned from lie
+NONE = "none"  # such a label, where the data had none of their own
 _LOADED = 4  # models of this process
 
 
@@ -78,6 +79,11 @@ class Specialist(BaseModel):
     card: Card
     files: dict[str, str]
     made_at: datetime
+
+    @property
+    def none(self) -> str:
+        """The label of texts that none of its labels fits."""
+        return self.card.outside or NONE
 
     @property
     def folder(self) -> Path:
@@ -163,6 +169,12 @@ async def served(name: str) -> list[int]:
         elif found:
             found.pop()
     return found[::-1]
+
+
+async def served_names() -> tuple[str, ...]:
+    """The names of which somebody serves."""
+    names = sorted({each.name for each in await promotions()})
+    return tuple([name for name in names if await served(name)])
 
 
 async def champion(name: str) -> Specialist | None:

@@ -10,7 +10,7 @@ from tasks.references import Reference, schema_at, whole_reference
 from tasks.tools import Tool
 from tasks.workflows import ITEM, PARAMS, Param, Step, Workflow
 
-_JSON_TYPE = {"text": "string", "collection": "string", "corpus": "string"}
+_JSON_TYPE = dict.fromkeys(("text", "collection", "corpus", "specialist"), "string")
 _NAMES = {
     **{"array": "a list", "object": "an object", "string": "a text", "boolean": "yes or no"},
     **{"integer": "a whole number", "number": "a number"},

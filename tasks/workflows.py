@@ -19,7 +19,7 @@ ITEM, PARAMS = "item", "params"  # what a reference can begin with, besides the 
 STEP_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 Test = Literal["true", "false", "empty", "not empty", "equal", "unequal", "greater", "less"]
-ParamType = Literal["text", "integer", "number", "boolean", "collection", "corpus"]
+ParamType = Literal["text", "integer", "number", "boolean", "collection", "corpus", "specialist"]
 
 
 class _Frozen(BaseModel):

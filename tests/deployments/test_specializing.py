@@ -113,4 +113,7 @@ def test_training_without_its_extra_says_how_to_get_it(
     import sys
 
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    refused(patterns("specialist", "train", labelled), "needs the extra `train`")
+    refused(
+        patterns("specialist", "train", labelled),
+        "Training lacks onnxscript. Install the extra `train`",
+    )

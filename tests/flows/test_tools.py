@@ -14,9 +14,11 @@ from infra.settings import get_settings
 from tasks.ingestion import IngestRequest
 from tasks.kept_corpora import add_records
 from tasks.runs import charged
+from tasks.specialists import promoted
 from tasks.tool_calls import Call, Outcome, call_tool
 from tests.endpoint import Body, ScriptedEndpoint, plausible, schema_of, user_text
 from tests.tasks.test_kept_corpora import corpus
+from tests.tasks.tiny_specialists import ready_specialist
 
 ALWAYS = {"classify", "draft_reply", "compose", "write_down", "change_records"}
 
@@ -134,3 +136,15 @@ async def test_a_reply_that_comes_to_nothing_is_the_calls_failure(
     endpoint.answer = lambda body, n: json.dumps({"passage": "none", "reply": "Call +1 555 0100."})
     outcome = await call_a_tool("draft_reply", {"text": "Help"})
     assert "No good reply could be drafted" in outcome.failed
+
+
+async def test_a_text_is_labelled_once_a_specialist_serves(
+    no_specialists: None, endpoint: ScriptedEndpoint, encoder: Path
+) -> None:
+    made = await ready_specialist(encoder)
+    assert "label_text" not in await offered_tools()
+    await promoted(made, "Ann", None)
+    schema = (await offered_tools())["label_text"].arguments.model_json_schema()
+    assert schema["properties"]["specialist"]["const"] == "tickets"
+    found = await called("label_text", text="my parcel courier is late", specialist="tickets")
+    assert (found["label"], found["decided_by"]) == ("delivery", "specialist")

@@ -141,5 +141,5 @@ def test_without_pytorch_or_a_gpu_it_says_what_to_do(
     with pytest.raises(SettingsError, match="There is no GPU"):
         require_training("cuda")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(SettingsError, match=r"pip install -e '\.\[train\]'"):
+    with pytest.raises(SettingsError, match=r"lacks torch\. .*pip install -e '\.\[train\]'"):
         require_training()

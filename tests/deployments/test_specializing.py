@@ -57,7 +57,7 @@ def test_a_specialist_is_trained_listed_promoted_and_rolled_back(
 def test_texts_are_routed_to_a_file(
     patterns: Command, labelled: Path, encoder: Path, tmp_path: Path, endpoint: ScriptedEndpoint
 ) -> None:
-    train(patterns, labelled, encoder, "--epochs", "12")
+    train(patterns, labelled, encoder, "--epochs", "80", "--batch", "8")
     new = written(tmp_path / "new.csv", sentences(10, seed=3))
     out = tmp_path / "labels.parquet"
     done = patterns("route", new, "--specialist", "1", "--no-fallback", "--out", out, "--json")

@@ -29,8 +29,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.servers import home, model
+from infra.classifier_training import Recipe
 from infra.embeddings import embed
-from infra.fine_tuning import Recipe
 from infra.llm import close_door
 from tasks.calibration import (
     auroc,
@@ -40,8 +40,9 @@ from tasks.calibration import (
     temperature,
 )
 from tasks.labelled_texts import Example, Examples, Part, fit, parted
+from tasks.specialist_serving import answers
 from tasks.specialist_training import TrainingRequest, carded, fine_tuned
-from tasks.specialists import Specialist, answers, register
+from tasks.specialists import Specialist, register
 
 Parts = dict[Part, tuple[Example, ...]]
 Answer = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]  # classes, and how sure
@@ -293,7 +294,8 @@ async def routed(made: Specialist, texts: Sequence[str], endpoint: str) -> list[
 
 async def _twin(changed: Specialist) -> int:
     """The same specialist, registered once more, sure of nothing."""
-    from infra.fine_tuning import MODEL, TOKENIZER
+    from infra.classifier_training import TOKENIZER
+    from infra.fine_tuning import MODEL
     from tasks.confidence import Scope
     from tasks.specialists import SCOPE, read_examples
 

@@ -73,7 +73,8 @@ def train(
 def list_(name: Name = None, as_json: AsJson = False) -> None:
     """Name the specialists, the newest first, and who serves."""
     _without_a_run()
-    from tasks.specialists import served, specialists
+    from tasks.specialist_serving import served
+    from tasks.specialists import specialists
 
     async def found() -> tuple[list["Specialist"], set[int]]:
         each = await specialists(name)
@@ -114,7 +115,7 @@ def promote(number: Number, by: By = None, as_json: AsJson = False) -> None:
 def rollback(name: Name = None, by: By = None, as_json: AsJson = False) -> None:
     """Let the specialist serve again that did before the one that does."""
     _without_a_run()
-    from tasks.specialists import known_name, rolled_back
+    from tasks.specialist_serving import known_name, rolled_back
 
     async def back() -> "Specialist":
         return await rolled_back(await known_name(name), by or user_name())
@@ -135,7 +136,7 @@ def correct(
     """Keep the label that a text should have had: the next training learns from it."""
     _without_a_run()
     from tasks import people_labels
-    from tasks.specialists import serving
+    from tasks.specialist_serving import serving
 
     async def keep() -> str:
         found, _ = await serving(name)

@@ -5,7 +5,7 @@ import time
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.routing import By, asked, note_uses, routed_by
-from tasks.specialists import serving
+from tasks.specialist_serving import serving
 
 
 class ClassifyRequest(BaseModel):

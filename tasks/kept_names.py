@@ -13,7 +13,7 @@ from pydantic import BaseModel, create_model
 from tasks.document_collections import list_collections
 from tasks.json_schemas import KEPT
 from tasks.kept_corpora import list_corpora
-from tasks.specialists import served_names
+from tasks.specialist_serving import served_names
 from tasks.tools import Tool
 
 KINDS = ("collection", "corpus", "specialist")

@@ -14,7 +14,8 @@ from infra.postgres import fetch
 from tasks.markdown import escaped, table
 from tasks.plots import ACCENT, WARNING, panels, picture
 from tasks.runs import RETRIED
-from tasks.specialists import champion, known_name, read_examples
+from tasks.specialist_serving import champion, known_name
+from tasks.specialists import read_examples
 
 _SHIFTED = 0.25  # a population stability index from which on a mix counts as another (Siddiqi 2006)
 _LEAST = 0.005  # share of a label, so that none is endless

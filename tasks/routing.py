@@ -26,7 +26,8 @@ from tasks.progress import Progress
 from tasks.replies import LabelChoice, label_of
 from tasks.review_chain import digest
 from tasks.runs import RETRIED, charged_to_task, together
-from tasks.specialists import NONE, Specialist, answers, read_specialist, serving
+from tasks.specialist_serving import answers, serving
+from tasks.specialists import NONE, Specialist, read_specialist
 from tasks.steps import once
 
 PROMPT = "choose_label"

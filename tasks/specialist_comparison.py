@@ -10,7 +10,8 @@ from infra.errors import InputError
 from tasks.calibration import coverage_at
 from tasks.labelled_texts import Example
 from tasks.runs import RETRIED
-from tasks.specialists import Specialist, answers, champion, read_examples, read_specialist
+from tasks.specialist_serving import answers, champion
+from tasks.specialists import Specialist, read_examples, read_specialist
 from tasks.steps import once
 from tasks.thresholds import interval
 

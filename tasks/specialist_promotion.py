@@ -11,7 +11,8 @@ from tasks.reviews import Draft, Rejection, Subject
 from tasks.runs import RETRIED
 from tasks.specialist_comparison import Comparison
 from tasks.specialist_report import comparison_markdown
-from tasks.specialists import promoted, read_specialist, require_files
+from tasks.specialist_serving import promoted
+from tasks.specialists import read_specialist, require_files
 
 POLICY = "specialists"
 

@@ -12,7 +12,8 @@ from tasks.calibration import NEVER, accuracy_by_coverage, confidences, reliabil
 from tasks.markdown import escaped, table
 from tasks.plots import ACCENT, PALE, WARNING, panels, picture
 from tasks.runs import RETRIED
-from tasks.specialists import Specialist, answers, read_examples
+from tasks.specialist_serving import answers
+from tasks.specialists import Specialist, read_examples
 
 if TYPE_CHECKING:
     from tasks.calibration import Bools, Floats, Ints

@@ -4,15 +4,17 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra import fine_tuning
+from infra.classifier_training import Recipe
 from infra.errors import InputError
-from infra.fine_tuning import Device, Recipe
+from infra.fine_tuning import Device
 from tasks.labelled_texts import Example, Examples, fit
 from tasks.people_labels import labels_of_people
 from tasks.runs import RETRIED
 from tasks.specialist_comparison import Comparison
 from tasks.specialist_promotion import PromotionDone
+from tasks.specialist_serving import champion, known_name
 from tasks.specialist_training import TrainingRequest
-from tasks.specialists import Specialist, champion, known_name, read_examples
+from tasks.specialists import Specialist, read_examples
 
 
 class RetrainingRequest(BaseModel):

@@ -13,7 +13,8 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra import fine_tuning
-from infra.fine_tuning import Device, Labelled, Recipe, Trained
+from infra.classifier_training import OUTSIDE, Labelled, Recipe
+from infra.fine_tuning import Device, Trained
 from infra.postgres import alone
 from infra.settings import get_settings
 from infra.storage import writing
@@ -119,9 +120,7 @@ async def fine_tuned(
     encoder = await asyncio.to_thread(fine_tuning.encoder_folder, request.encoder)
     learned, checked = _classes(labels, parts["train"]), _classes(labels, parts["check"])
     beyond = _outside(parts["train"])
-    learned = Labelled(
-        [*learned.texts, *beyond], [*learned.classes, *[fine_tuning.OUTSIDE] * len(beyond)]
-    )
+    learned = Labelled([*learned.texts, *beyond], [*learned.classes, *[OUTSIDE] * len(beyond)])
     epochs = request.recipe.most_epochs(len(learned.texts))
     steps = -(-len(learned.texts) // request.recipe.batch) * epochs
     done, is_cancelled = 0, False

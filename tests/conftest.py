@@ -181,7 +181,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def no_specialists(database: str, session_home: Path) -> None:
     """Numbers of specialists begin anew with each test's database, and so do their folders."""
-    from tasks import specialists
+    from tasks import specialist_serving
 
     shutil.rmtree(session_home / "specialists", ignore_errors=True)
-    specialists._loaded.cache_clear()
+    specialist_serving._loaded.cache_clear()

@@ -43,7 +43,8 @@ BEHIND_THE_DOOR = {
         "langchain_openai",
         "onnxruntime",
     ),
-    *("openai", "pgvector", "psycopg", "psycopg_pool", "sqlalchemy", "tokenizers", "xllamacpp"),
+    *("openai", "pgvector", "psycopg", "psycopg_pool", "sqlalchemy", "tokenizers", "torch"),
+    *("transformers", "xllamacpp"),
 }
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 

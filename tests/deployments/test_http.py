@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from deployments.http import MOST_BYTES, create_app
 from infra import llm
 from infra.settings import get_settings
-from tasks.specialists import promoted
+from tasks.specialist_serving import promoted
 from tests.deployments.conftest import LABEL
 from tests.endpoint import Fault, Said, ScriptedEndpoint, user_text
 from tests.tasks.test_ingestion import TEXTS, ingest

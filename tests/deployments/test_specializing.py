@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.specialists import promoted, read_specialist
+from tasks.specialist_serving import promoted
+from tasks.specialists import read_specialist
 from tests.deployments.conftest import Command, refused
 from tests.endpoint import ScriptedEndpoint
 from tests.tasks.tiny_specialists import WORDS, sentences, written

@@ -20,7 +20,7 @@ from flows.specialist import (
     train_specialist,
 )
 from infra.errors import AssetError, InputError, ReviewRefused, SettingsError
-from tasks import review_output, specialists
+from tasks import review_output, specialist_serving, specialists
 from tasks.decisions import decide
 from tasks.label_drift import DriftRequest
 from tasks.people_labels import correct
@@ -28,8 +28,9 @@ from tasks.reviews import reviews
 from tasks.routing import RouteRequest, routed_by
 from tasks.specialist_comparison import ComparisonRequest
 from tasks.specialist_retraining import RetrainingRequest
+from tasks.specialist_serving import champion, promoted, serving
 from tasks.specialist_training import TrainingRequest
-from tasks.specialists import Specialist, champion, promoted, read_examples, serving
+from tasks.specialists import Specialist, read_examples
 from tests.endpoint import Body, ScriptedEndpoint, user_text
 from tests.flows.waiting_runs import WaitingRun, start
 from tests.tasks.kept_reviews import approval, edit, rejection
@@ -137,10 +138,10 @@ async def test_the_better_one_serves_once_a_person_approves(tmp_path: Path, enco
     run = start(promote_specialist, ComparisonRequest(specialist=better.id, requester="Zoe"))
     await decided(run, approval)
     assert (await serving())[0].id == better.id
-    assert (await specialists.rolled_back("tickets", "Ann")).id == 1
+    assert (await specialist_serving.rolled_back("tickets", "Ann")).id == 1
     assert (await serving())[0].id == 1
     with pytest.raises(InputError, match="served before this one"):
-        await specialists.rolled_back("tickets", "Ann")
+        await specialist_serving.rolled_back("tickets", "Ann")
 
 
 async def test_one_that_is_not_better_is_not_proposed(tmp_path: Path, encoder: Path) -> None:
@@ -169,12 +170,12 @@ async def test_a_damaged_champion_is_said_and_the_one_before_it_serves(
     second = await specialists.read_specialist(2)
     with (second.folder / "model.onnx").open("ab") as file:
         file.write(b"x")
-    specialists._loaded.cache_clear()
+    specialist_serving._loaded.cache_clear()
     found, said = await serving("tickets")
     assert found.id == 1
     assert "model.onnx of specialist 2 was altered" in said
     (await specialists.read_specialist(1)).folder.joinpath("tokenizer.json").unlink()
-    specialists._loaded.cache_clear()
+    specialist_serving._loaded.cache_clear()
     with pytest.raises(AssetError, match=r"altered.*lacks its file.*Nobody is left"):
         await serving("tickets")
 

@@ -14,7 +14,7 @@ from infra.settings import get_settings
 from tasks.ingestion import IngestRequest
 from tasks.kept_corpora import add_records
 from tasks.runs import charged
-from tasks.specialists import promoted
+from tasks.specialist_serving import promoted
 from tasks.tool_calls import Call, Outcome, call_tool
 from tests.endpoint import Body, ScriptedEndpoint, plausible, schema_of, user_text
 from tests.tasks.test_kept_corpora import corpus

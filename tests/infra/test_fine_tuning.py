@@ -9,16 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infra.classifier_training import OUTSIDE, Labelled, Recipe
 from infra.errors import InputError, SettingsError
-from infra.fine_tuning import (
-    OUTSIDE,
-    Labelled,
-    Recipe,
-    encoder_folder,
-    fine_tune,
-    load_classifier,
-    require_training,
-)
+from infra.fine_tuning import encoder_folder, fine_tune, load_classifier, require_training
 from tests.tasks.tiny_specialists import RECIPE, WORDS, sentences
 
 LABELS = sorted(WORDS)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from infra.fine_tuning import Recipe
+from infra.classifier_training import Recipe
 from tasks.labelled_texts import Example, fit, parted
 from tasks.specialist_training import TrainingRequest, carded, fine_tuned
 from tasks.specialists import Specialist, register

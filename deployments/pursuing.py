@@ -127,6 +127,28 @@ def list_(as_json: AsJson = False) -> None:
     show({"workflows": [_saved_result(each) for each in found.values()]}, lines, as_json=as_json)
 
 
+@workflow.command("tools")
+def tools_(as_json: AsJson = False) -> None:
+    """Name the tools that steps can call here and now, with their arguments."""
+    _without_a_run()
+    from flows.tools import offered_tools
+    from tasks.tools import tools_text
+
+    found = run_async(offered_tools())
+    rows = [
+        {
+            "name": each.name,
+            "description": each.description,
+            "writes": each.writes,
+            "model_calls": each.model_calls,
+            "seconds": each.seconds,
+            "arguments": dict(each.schema.arguments),
+        }
+        for each in found.values()
+    ]
+    show({"tools": rows}, tools_text(found.values()), as_json=as_json)
+
+
 @workflow.command("show")
 def show_(
     name: Annotated[str, typer.Argument(help="Name of the workflow.")], as_json: AsJson = False
@@ -246,7 +268,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _tell_task(done: "TaskDone") -> None:
     for call in done.calls:
         tell(f"{call.line}: {'failed, ' + call.failed if call.failed else 'done'}")
-    if done.critique and not done.supported:
+    if done.critique and done.supported is False:
         tell(f"The critic: {done.critique.verdict}. {done.critique.reason}")
 
 

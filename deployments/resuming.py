@@ -19,7 +19,7 @@ def resume(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that has failed, or was killed. What it has finished is not done again."""
+    """Go on with a run that has failed, or was killed: only what it has not finished is done."""
     from deployments.server import use_server
     from infra.settings import get_settings
 
@@ -27,6 +27,9 @@ def resume(
     found, flow = run_async(_found(run))
     _require_ended(found, dead=dead)
     entrypoint = _entrypoint(flow)
+    from tasks.tool_calls import forget_failures
+
+    run_async(forget_failures(found.id))
     if found.deployment_id:
         run_async(_scheduled(found))
         words = f"{found.name} is run again by who serves its deployment: see `patterns up`."

@@ -24,6 +24,7 @@ from tasks.workflow_runs import (
     conclude,
     read_for_run,
     require_reached,
+    require_savable,
     saved_as,
 )
 
@@ -31,6 +32,7 @@ from tasks.workflow_runs import (
 @flow(name="pursue-goal", persist_result=True)
 async def pursue_goal(request: GoalRequest) -> GoalDone:
     """Compile a goal into a workflow, and carry it out."""
+    require_savable(request)
     tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
         plans = [await agreed(request, tools, await plan(request, tools), 1)]
@@ -48,6 +50,7 @@ async def pursue_goal(request: GoalRequest) -> GoalDone:
 @flow(name="plan-goal")
 async def plan_goal(request: GoalRequest) -> Planned:
     """Compile a goal into a workflow, and carry out none of it."""
+    require_savable(request)
     tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
         planned = await plan(request, tools)

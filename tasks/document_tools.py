@@ -38,7 +38,7 @@ class Passage(BaseModel):
     text: str
 
 
-@tool(model_calls=4, seconds=300)
+@tool(model_calls=4)
 async def ask_documents(
     question: Annotated[str, Field(description="One question, understood by itself.")],
     collection: Collection,

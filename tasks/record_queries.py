@@ -36,7 +36,7 @@ async def query_records(
     return await queried(sql)
 
 
-@tool(model_calls=2, seconds=120)
+@tool(model_calls=2)
 async def ask_records(
     question: Annotated[str, Field(description="What to find out, in words.")],
 ) -> QueryResult:

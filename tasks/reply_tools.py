@@ -33,7 +33,7 @@ async def classify(text: TicketText) -> TicketLabel:
     return reply.value
 
 
-@tool(model_calls=4, seconds=300)
+@tool(model_calls=4)
 async def draft_reply(
     text: TicketText,
     collection: Annotated[

@@ -1,7 +1,7 @@
 """Workflows that are kept under a name: the project's own skeletons, and what people save.
 
-A skeleton is a file, `tasks/skeletons/NAME.yaml`; what is saved under its name takes its place. A
-saved workflow runs again with other parameters, without the planner.
+A skeleton is a file, `tasks/skeletons/NAME.yaml`, and its name is its own. A saved workflow runs
+again with other parameters, without the planner.
 """
 
 import re
@@ -24,6 +24,8 @@ from tasks.workflows import Param, Workflow
 
 _SKELETONS = files(__package__).joinpath("skeletons")
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,98}[A-Za-z0-9])?")
+_FIELDS = 5  # of a schedule: a sixth would be seconds
+_TIMES = "A time has five fields, such as '0 7 * * 1', Mondays at seven, and a zone such as UTC."
 _TAKEN = "run-workflow"  # a saved workflow is a deployment of this flow, under its own name
 _TYPES: dict[str, Any] = {"integer": int, "number": float, "boolean": bool}
 
@@ -70,16 +72,27 @@ async def read_workflow(name: str) -> SavedWorkflow:
 
 
 async def save_workflow(name: str, workflow: Workflow, by: str, root_run: Any = None) -> None:
-    """Keep a workflow under a name. Raises InputError for a name that is none, or taken."""
+    """Keep a workflow under a name. Raises InputError for a name that is none, or taken; one of the
+    project's own may be kept under its own name."""
+    if skeletons().get(name) != SavedWorkflow(name=name, workflow=workflow):
+        require_name(name)
+    text, version = workflow.text, workflow.version
+    row = {"name": name, "text": text, "version": version, "by": by, "root_run": root_run}
+    await fetch("save_workflow", row)
+
+
+def require_name(name: str | None) -> None:
+    """Raise InputError for a name that is none, or taken by the project. None will do."""
+    if name is None:
+        return
     if name == _TAKEN:
         raise InputError(f"{name} is a deployment of its own. Choose another name.")
+    if name in skeletons():
+        raise InputError(f"{name} is one of the project's own workflows. Choose another name.")
     if not _NAME.fullmatch(name):
         raise InputError(
             f"{name[:60]!r} cannot name a workflow: use letters, digits, and _ . - in between."
         )
-    text, version = workflow.text, workflow.version
-    row = {"name": name, "text": text, "version": version, "by": by, "root_run": root_run}
-    await fetch("save_workflow", row)
 
 
 async def schedule_workflow(
@@ -165,7 +178,7 @@ async def filled(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, Any]
             kind = "such option" if param.options else param.type
             faults.append(f"{name}: there is no {kind} {value!r:.60}.{near} {there}")
     if faults:
-        raise InputError(f"{'. '.join(faults)}.")
+        raise InputError(f"{'. '.join(fault.rstrip('.') for fault in faults)}.")
     return values
 
 
@@ -183,10 +196,10 @@ def _require_times(cron: str, timezone: str) -> None:
     try:
         CronSchedule(cron=cron, timezone=timezone)
     except ValidationError as error:
-        said = "; ".join(str(each["msg"]) for each in error.errors())
-        raise InputError(
-            f"{said}. A schedule has five fields, such as '0 7 * * 1', Mondays at seven."
-        ) from None
+        said = "; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors())
+        raise InputError(f"{said.rstrip('.')}. {_TIMES}") from None
+    if len(cron.split()) != _FIELDS:
+        raise InputError(f"{cron!r} has not five fields. {_TIMES}")
 
 
 def _saved(row: Mapping[str, Any]) -> SavedWorkflow:

@@ -6,6 +6,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
 from infra.errors import PatternsError
+from infra.providers import is_local, model_of
 from tasks.agent import Agent, Done
 from tasks.markdown import escaped, fenced, quoted
 from tasks.references import as_text
@@ -35,14 +36,15 @@ class CallMade(BaseModel):
 
 
 class TaskDone(BaseModel):
-    """What a task came to. ``supported``: the critic found the answer good; ``stopped``: why there
-    is none; ``cost_usd``: None where a price is unknown."""
+    """What a task came to. ``supported``: a critic found the answer good, None where only its
+    numbers and addresses were looked up, since the model cannot judge; ``stopped``: why there is
+    none; ``cost_usd``: None where a price is unknown."""
 
     model_config = ConfigDict(frozen=True)
 
     task: str
     answer: str
-    supported: bool
+    supported: bool | None
     critique: Critique | None
     plan: TaskPlan
     turns: int
@@ -93,7 +95,7 @@ async def task_done(agent: Agent, released: Released | None) -> TaskDone:
     return TaskDone(
         task=agent.request.task,
         answer=released.text if released else agent.answer,
-        supported=bool(critique and critique.verdict == "good"),
+        supported=_is_supported(critique),
         critique=critique,
         plan=agent.plan,
         turns=agent.turns,
@@ -103,6 +105,11 @@ async def task_done(agent: Agent, released: Released | None) -> TaskDone:
         stopped=str(agent.stopped or ""),
         **taken.model_dump(),
     )
+
+
+def _is_supported(critique: Critique | None) -> bool | None:
+    good = critique is not None and critique.verdict == "good"
+    return None if good and is_local(model_of("strong")) else good
 
 
 def require_answer(stopped: PatternsError | None) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 from typing import Any
+from uuid import UUID
 
 from prefect import task
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +25,7 @@ from infra.errors import (
     ReviewRefused,
     WorkIncomplete,
 )
+from infra.postgres import fetch
 from tasks.runs import RETRIED
 from tasks.steps import once
 from tasks.tools import Approval, Tool
@@ -75,6 +77,12 @@ def argument_faults(tool: Tool, arguments: dict[str, Any]) -> list[str]:
     except ValidationError as error:
         return [f"{_place(e['loc'])}{e['msg']}" for e in error.errors(include_url=False)]
     return []
+
+
+async def forget_failures(root_run: UUID) -> int:
+    """Have a run that goes on after it had ended try again what failed; how many calls. What was
+    finished stays, and a write has the same key as before."""
+    return len(await fetch("forget_failures", {"root_run": root_run}))
 
 
 @task(name="call tool", task_run_name="call {call.tool}", **RETRIED)

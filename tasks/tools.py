@@ -87,13 +87,18 @@ def tool(
     *,
     effect: Effect = "read",
     model_calls: int = 0,
-    seconds: float = 60.0,
+    seconds: float | None = None,
     drafts: Drafts | None = None,
 ) -> Callable[[Run], Tool]:
-    """Make a tool of an async function. Raises TypeError for one that cannot be one: without a
-    docstring or annotations, or a write that takes no Approval."""
+    """Make a tool of an async function. ``seconds``: without it a minute, and five for each call of
+    a model, which may have to wait for its turn. Raises TypeError for one that cannot be one: not
+    async, without a docstring or annotations, or a write that takes no Approval."""
+
+    most = 60.0 + 300.0 * model_calls if seconds is None else seconds
 
     def made(run: Run) -> Tool:
+        if not inspect.iscoroutinefunction(run):
+            raise TypeError(f"{run.__name__}: a tool is an async function")
         hints = get_type_hints(run, include_extras=True)
         parameters = inspect.signature(run).parameters
         approved = [name for name in parameters if hints.get(name) is Approval]
@@ -115,7 +120,7 @@ def tool(
             returns=TypeAdapter(hints["return"]),
             effect=effect,
             model_calls=model_calls,
-            seconds=seconds,
+            seconds=most,
             drafts=drafts,
         )
 

@@ -21,7 +21,7 @@ from tasks.review_form import spent
 from tasks.review_output import Released, review_all, review_output
 from tasks.reviews import Draft, Rejection, Subject
 from tasks.runs import RETRIED
-from tasks.saved_workflows import filled, read_workflow, save_workflow
+from tasks.saved_workflows import filled, read_workflow, require_name, save_workflow
 from tasks.steps import current_root_run, once
 from tasks.tools import Tool
 from tasks.workflow_checks import Ceiling, require_sound
@@ -129,11 +129,17 @@ async def agreed(
     return other
 
 
+def require_savable(request: GoalRequest) -> None:
+    """Raise InputError now, not after the work, for a name that no workflow can have."""
+    require_name(request.save_as)
+
+
 async def saved_as(request: GoalRequest, tools: Mapping[str, Tool], planned: Planned) -> None:
     """Keep the plan under the name that was asked for, if any; what was given for it, or stands in
-    it, is what its parameters usually are."""
+    it, is what its parameters usually are; it is for the goal in the words that were said."""
     if request.save_as:
         workflow = with_parameters(planned.workflow, planned.params, tools)
+        workflow = workflow.model_copy(update={"goal": planned.goal, "examples": ()})
         await save_workflow(request.save_as, workflow, request.requester, current_root_run())
 
 
@@ -214,9 +220,10 @@ def require_reached(done: GoalDone) -> None:
     """Raise WorkIncomplete when a step has failed for good."""
     if done.failed:
         named = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in done.failed.items())
+        plans = f"after {done.plans} plans" if done.plans > 1 else "by this workflow"
         raise WorkIncomplete(
-            f"The goal was not reached after {done.plans} plan{'s' * (done.plans > 1)}: {named}. "
-            "What was finished is kept and shown on the run's page."
+            f"The goal was not reached {plans}: {named}. What was finished is kept, and shown on "
+            "the run's page; `patterns resume` tries again what failed."
         )
 
 

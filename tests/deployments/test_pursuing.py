@@ -111,7 +111,10 @@ def test_a_saved_workflow_is_listed_shown_run_and_scheduled(
         (("workflow", "run", "nothing"), "no workflow 'nothing'"),
         (("workflow", "run", "listed", "--param", "count=x"), "count: 'x' is no integer"),
         (("workflow", "schedule", "listed"), "Say when, with --cron, or --off"),
-        (("workflow", "schedule", "listed", "--cron", "daily"), "A schedule has five fields"),
+        (("workflow", "schedule", "listed", "--cron", "daily"), "A time has five fields"),
+        (("workflow", "schedule", "listed", "--cron", "0 7 * * * *"), "has not five fields"),
+        (("goal", "Do it", "--save-as", "a b!"), "cannot name a workflow"),
+        (("goal", "Do it", "--save-as", "count_tickets"), "one of the project's own workflows"),
         (("workflow", "schedule", "nothing", "--cron", "0 7 * * *"), "no workflow 'nothing'"),
     ],
 )
@@ -119,6 +122,21 @@ def test_what_is_none_is_refused(
     patterns: Command, saved: Path, command: tuple[str, ...], said: str
 ) -> None:
     refused(patterns(*command), said)
+
+
+def test_the_tools_there_are_are_named_with_what_they_take(patterns: Command) -> None:
+    told = patterns("workflow", "tools").out
+    assert "list_things(most?: integer) -> [{name: text, size: integer, tags: [text]}]" in told
+    assert "  most: Most things." in told
+    found = json.loads(patterns("workflow", "tools", "--json").out)
+    tools = {each["name"]: each for each in found["tools"]}
+    assert tools["send"]["writes"]
+    assert tools["look_up"]["seconds"] == 660.0
+
+
+def test_a_projects_own_workflow_can_be_scheduled_under_its_name(patterns: Command) -> None:
+    command = ("workflow", "schedule", "look_up_records", "--cron", "0 7 * * 1")
+    assert patterns(*command, "--param", "question=Which accounts are there?").status == 0
 
 
 @pytest.mark.parametrize(
@@ -144,6 +162,7 @@ def test_a_file_that_is_no_workflow_is_not_saved(
     ("name", "said"),
     [
         ("run-workflow", "Choose another name"),
+        ("count_tickets", "one of the project's own workflows"),
         ("a/b", "cannot name a workflow"),
         ("-", "cannot name a workflow"),
     ],

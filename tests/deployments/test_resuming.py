@@ -75,6 +75,22 @@ def test_a_run_that_failed_goes_on_and_does_nothing_again(
     refused(patterns("resume", name), "is completed: there is nothing to go on with")
 
 
+def test_what_failed_is_tried_again(
+    patterns: Command, endpoint: ScriptedEndpoint, log: Path
+) -> None:
+    book = {"id": "seen", "tool": "break_down_once"}
+    endpoint.answer = planner([LIST, book], answer="Done at last.")
+    failed = patterns("goal", "List things", "--planning", "free", "--max-replans", "0")
+    refused(failed, "not yet")
+    name = failed.err.split("Run ")[1].split(":")[0]
+    assert patterns("resume", name).out == "Done at last.\n"
+    assert sorted(log.read_text().splitlines()) == [
+        "break_down_once",
+        "break_down_once",
+        "list_things 3",
+    ]
+
+
 def test_a_run_that_died_goes_on(patterns: Command, endpoint: ScriptedEndpoint) -> None:
     endpoint.answer = planner([LIST], answer="There are three.")
     assert patterns("resume", str(made(Crashed()).id)).out == "There are three.\n"

@@ -16,9 +16,10 @@ from infra.settings import get_settings
 from tasks import review_output
 from tasks.agent import Agent, _asked, _fitting
 from tasks.decisions import decide
-from tasks.replies import TaskPlan, TaskStep
+from tasks.replies import Critique, TaskPlan, TaskStep
 from tasks.reviews import reviews
 from tasks.task_plans import TaskRequest
+from tasks.task_results import _is_supported
 from tests.endpoint import Body, ScriptedEndpoint, Wants, schema_of, user_text
 from tests.flows.scripted_models import Kind, agent
 from tests.flows.waiting_runs import WaitingRun, start
@@ -357,6 +358,17 @@ async def test_an_answer_that_stays_unsupported_is_said_to_be(
     endpoint.answer = agent("native", ["tell"], lambda done, shown: "It is 77.")
     done = await work_on_task(request(max_revisions=2))
     assert (done.supported, len(done.remarks), done.answer) == (False, 2, "It is 77.")
+
+
+def test_an_answer_that_only_code_could_look_through_is_not_called_supported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = Critique(verdict="good", reason="It is.")
+    assert _is_supported(said) is True
+    monkeypatch.delenv("PATTERNS_CHAT_MODEL")
+    get_settings.cache_clear()
+    assert _is_supported(said) is None
+    assert _is_supported(said.model_copy(update={"verdict": "unsupported"})) is False
 
 
 async def test_the_critic_sees_the_task_the_evidence_and_the_answer(

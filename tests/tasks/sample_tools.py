@@ -91,6 +91,15 @@ async def break_down(text: str = "") -> str:
     raise ZeroDivisionError("division by zero")
 
 
+@tool()
+async def break_down_once() -> str:
+    """Break down the first time."""
+    log_call("break_down_once")
+    if calls_logged().count("break_down_once") < 2:
+        raise RuntimeError("not yet")
+    return "up again"
+
+
 @tool(seconds=0.2)
 async def hang(text: str = "") -> str:
     """Hang."""

@@ -51,6 +51,11 @@ async def _without_types(a, b: int) -> int:  # type: ignore[no-untyped-def]
     return int(a + b)
 
 
+def _waits_for_nothing(a: int) -> int:
+    """Add."""
+    return a
+
+
 async def _without_result(a: int):  # type: ignore[no-untyped-def]
     """Add."""
 
@@ -71,6 +76,7 @@ async def _reads(to: str, approval: Approval) -> str:
         (_without_docstring, "read", "needs a docstring"),
         (_without_types, "read", "annotations"),
         (_without_result, "read", "annotations"),
+        (_waits_for_nothing, "read", "a tool is an async function"),
         (_sends, "write", "takes `approval: Approval` if it writes"),
         (_reads, "read", "takes `approval: Approval` if it writes"),
     ],

@@ -10,6 +10,14 @@ select %(root_run)s, %(key)s, made, encode(sha256(convert_to(made::text, 'UTF8')
 from (values (%(result)s::jsonb)) as step (made)
 on conflict do nothing
 
+-- name: forget_failures
+-- What calls of tools came to nothing, and drafts that could not be made: they are tried again.
+delete from patterns.steps
+where root_run = %(root_run)s
+    and ((key like 'call-%%' and result ->> 'failed' <> '')
+        or (key like 'draft-%%' and result ->> 'fault' <> ''))
+returning key
+
 -- name: try_lock
 select pg_try_advisory_lock(hashtextextended(%(what)s, 7236));
 

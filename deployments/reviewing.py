@@ -279,7 +279,10 @@ def _wake(decided: "Review") -> bool:
         return False
     server = find_server(home)
     if server.url is None:
-        tell("Prefect's server is down. The decision is kept; the run goes on with `patterns up`.")
+        tell(
+            "Prefect's server is down. The decision is kept. After `patterns up` the run goes on "
+            "within a quarter of an hour, or at once with `patterns review tend`."
+        )
         return False
     use_server(home)
     from tasks.review_wakeup import wake
@@ -287,7 +290,10 @@ def _wake(decided: "Review") -> bool:
     rejected = decided.outcome is not None and decided.outcome.kind == "reject"
     if run_async(wake(decided, whatever=rejected)):
         return True
-    tell("Its run does not wait for this review just now. The decision is kept.")
+    if decided.deployed is False:
+        tell("The decision is kept: its run sees it within seconds.")
+    else:
+        tell("Its run does not wait for this review just now. The decision is kept.")
     return False
 
 

@@ -29,7 +29,7 @@ _CHECK_BATCH = 128
 class Recipe(BaseModel):
     """How a model is trained; together with the data and the encoder it decides what comes out.
 
-    ``patience``: epochs without a better loss on the checked texts, after which it ends.
+    ``patience``: epochs without a better accuracy on the checked texts, after which it ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +40,7 @@ class Recipe(BaseModel):
         le=100,
         description="Most times that each text is learned from. Empty: by how many there are.",
     )
-    patience: int = Field(2, ge=1, description="Epochs without progress, after which it ends.")
+    patience: int = Field(3, ge=1, description="Epochs without progress, after which it ends.")
     batch: int = Field(32, ge=2, le=1024, description="Texts of a step.")
     encoder_rate: float = Field(2e-4, gt=0, le=1, description="Learning rate of the encoder.")
     head_rate: float = Field(3e-3, gt=0, le=1, description="Learning rate of the head.")

@@ -153,7 +153,9 @@ def _tell_of(tell: Tell, before: int, of: int, done: int) -> None:
 
 
 def _best(history: Sequence[Epoch]) -> int:
-    return min(history, key=lambda epoch: epoch.check_loss).number
+    """By accuracy: the loss grows again while a model still gets better, since it gets surer than
+    it should be, which calibration mends."""
+    return max(history, key=lambda each: (each.check_accuracy, -each.check_loss)).number
 
 
 def _is_over(history: Sequence[Epoch], epochs: int, patience: int) -> bool:

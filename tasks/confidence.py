@@ -9,8 +9,10 @@ share that is right.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -26,7 +28,8 @@ _SHRINKAGE = 0.001  # of the covariance towards that of a ball: there may be few
 _RIDGE = 1.0  # on how far the weights leave what temperature scaling alone would say
 
 
-class Scope(NamedTuple):
+@dataclass(frozen=True)
+class Scope:
     """Where the texts of each class lie: means (classes, d), and the inverse of the covariance
     around them (d, d)."""
 
@@ -46,12 +49,15 @@ class Scope(NamedTuple):
 
     def distances(self, vectors: "Logits") -> "Floats":
         """How far each vector is from the nearest mean."""
-        turned = vectors @ self.precision
-        own = (turned * vectors).sum(axis=1)[:, None]
-        means = np.einsum("ij,jk,ik->i", self.means, self.precision, self.means)
-        squares = own - 2 * turned @ self.means.T + means
+        own = ((vectors @ self.precision) * vectors).sum(axis=1)[:, None]
+        squares = own - 2 * vectors @ self._turned.T + (self._turned * self.means).sum(axis=1)
         found: Floats = np.sqrt(np.maximum(squares.min(axis=1), 1e-9))
         return found
+
+    @cached_property
+    def _turned(self) -> "Floats":
+        """The means times the precision: the same for every text."""
+        return self.means @ self.precision
 
     def save(self, file: Path) -> None:
         """Write it to a file."""

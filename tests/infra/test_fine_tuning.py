@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.classifier_training import OUTSIDE, Labelled, Recipe
+from infra.classifier_training import OUTSIDE, Epoch, Labelled, Recipe
 from infra.errors import InputError, SettingsError
 from infra.fine_tuning import encoder_folder, fine_tune, load_classifier, require_training
 from tests.tasks.tiny_specialists import RECIPE, WORDS, sentences
@@ -59,6 +59,15 @@ def test_training_ends_when_nothing_gets_better(encoder: Path, tmp_path: Path) -
     wild = RECIPE.model_copy(update={"epochs": 30, "patience": 2, "head_rate": 1.0})
     trained = fine_tune(encoder, labelled(20), labelled(10, 1), wild, tmp_path)
     assert len(trained.epochs) == trained.best + 2 < 30
+
+
+def test_the_epoch_that_is_right_most_often_is_kept_however_sure_it_is() -> None:
+    history = [
+        Epoch(1, 2.0, check_loss=0.5, check_accuracy=0.86, seconds=1),
+        Epoch(2, 0.5, check_loss=0.6, check_accuracy=0.93, seconds=1),
+        Epoch(3, 0.2, check_loss=0.7, check_accuracy=0.93, seconds=1),
+    ]
+    assert _best(history) == 2
 
 
 def test_texts_outside_teach_to_be_sure_of_nothing(encoder: Path, tmp_path: Path) -> None:

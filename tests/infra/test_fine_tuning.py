@@ -11,7 +11,7 @@ import pytest
 
 from infra.classifier_training import OUTSIDE, Epoch, Labelled, Recipe
 from infra.errors import InputError, SettingsError
-from infra.fine_tuning import encoder_folder, fine_tune, load_classifier, require_training
+from infra.fine_tuning import _best, encoder_folder, fine_tune, load_classifier, require_training
 from tests.tasks.tiny_specialists import RECIPE, WORDS, sentences
 
 LABELS = sorted(WORDS)

@@ -14,6 +14,7 @@ from flows.tools import offered_tools
 from tasks.goals import GoalRequest, Planned
 from tasks.planning import plan, replan
 from tasks.runs import charged
+from tasks.saved_workflows import require_name
 from tasks.tools import chosen
 from tasks.workflow_report import publish_plan, publish_run
 from tasks.workflow_runs import (
@@ -24,7 +25,6 @@ from tasks.workflow_runs import (
     conclude,
     read_for_run,
     require_reached,
-    require_savable,
     saved_as,
 )
 
@@ -32,7 +32,7 @@ from tasks.workflow_runs import (
 @flow(name="pursue-goal", persist_result=True)
 async def pursue_goal(request: GoalRequest) -> GoalDone:
     """Compile a goal into a workflow, and carry it out."""
-    require_savable(request)
+    require_name(request.save_as)
     tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
         plans = [await agreed(request, tools, await plan(request, tools), 1)]
@@ -50,7 +50,7 @@ async def pursue_goal(request: GoalRequest) -> GoalDone:
 @flow(name="plan-goal")
 async def plan_goal(request: GoalRequest) -> Planned:
     """Compile a goal into a workflow, and carry out none of it."""
-    require_savable(request)
+    require_name(request.save_as)
     tools = chosen(await offered_tools(), request.tools)
     async with charged(request.budget()):
         planned = await plan(request, tools)

@@ -7,6 +7,7 @@ none. A small model's word counts only where it is the specialist's own: two tha
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -141,7 +142,8 @@ async def decided_by_specialist(
         began = time.perf_counter()
         routed = await routed_by(specialist, ids, texts)
         each_ms = 1000 * (time.perf_counter() - began) / len(texts)
-        await note_uses(specialist, zip(texts, routed, strict=True), each_ms)
+        uses = partial(note_uses, specialist, [*zip(texts, routed, strict=True)], each_ms)
+        await once(f"uses-{start}", uses, int)  # a run that starts anew uses nothing again
         found += routed
         await following.advance(len(texts))
     return found
@@ -219,17 +221,18 @@ async def routed_by(
 
 async def note_uses(
     specialist: Specialist, routed: Iterable[tuple[str, Routed]], each_ms: float
-) -> None:
-    """A row of the ledger for each text that the specialist has decided on."""
+) -> int:
+    """A row of the ledger for each text that the specialist has decided on; how many."""
+    decided = [(text, each) for text, each in routed if each.by == "specialist"]
     with charged_to_task():
         run = current_run.get()
     async with (
         transaction() as connection,
         connection.cursor().copy(queries()["copy_specialist_uses"]) as copy,
     ):
-        for text, each in routed:
-            if each.by == "specialist":
-                key = sha256(f"{specialist.id} {digest(text)}".encode()).digest()
-                named = (key, "classify", specialist.data_sha256, f"specialist:{specialist.id}")
-                whose = (run.root_run, run.flow_run, run.flow, run.task_run)
-                await copy.write_row((*named, "specialist", 0, each_ms, *whose))
+        for text, _ in decided:
+            key = sha256(f"{specialist.id} {digest(text)}".encode()).digest()
+            named = (key, "classify", specialist.data_sha256, f"specialist:{specialist.id}")
+            whose = (run.root_run, run.flow_run, run.flow, run.task_run)
+            await copy.write_row((*named, "specialist", 0, each_ms, *whose))
+    return len(decided)

@@ -80,7 +80,7 @@ def argument_faults(tool: Tool, arguments: dict[str, Any]) -> list[str]:
 
 
 async def forget_failures(root_run: UUID) -> int:
-    """Have a run that goes on after it had ended try again what failed; how many calls. What was
+    """Have a run that goes on after it had ended try again what failed; how many steps. What was
     finished stays, and a write has the same key as before."""
     return len(await fetch("forget_failures", {"root_run": root_run}))
 

@@ -21,7 +21,7 @@ from tasks.review_form import spent
 from tasks.review_output import Released, review_all, review_output
 from tasks.reviews import Draft, Rejection, Subject
 from tasks.runs import RETRIED
-from tasks.saved_workflows import filled, read_workflow, require_name, save_workflow
+from tasks.saved_workflows import filled, read_workflow, save_workflow
 from tasks.steps import current_root_run, once
 from tasks.tools import Tool
 from tasks.workflow_checks import Ceiling, require_sound
@@ -127,11 +127,6 @@ async def agreed(
     other = _planned_of(released, planned)
     await publish_plan(other)
     return other
-
-
-def require_savable(request: GoalRequest) -> None:
-    """Raise InputError now, not after the work, for a name that no workflow can have."""
-    require_name(request.save_as)
 
 
 async def saved_as(request: GoalRequest, tools: Mapping[str, Tool], planned: Planned) -> None:

@@ -37,15 +37,21 @@ asyncio.run(main())
 UNKEPT = """
 from tasks import steps
 
-fetch, left = steps.fetch, int(told[0])
+fetch, left, under_way = steps.fetch, int(told[0]), 0
 
 async def dying(statement, *a, **k):
-    global left
-    if statement == "keep_step":
-        if not left:
-            die()
-        left -= 1
-    return await fetch(statement, *a, **k)
+    global left, under_way
+    if statement != "keep_step":
+        return await fetch(statement, *a, **k)
+    if not left:
+        while under_way:  # another step, done at the same time, is being kept
+            await asyncio.sleep(0.01)
+        die()
+    left, under_way = left - 1, under_way + 1
+    try:
+        return await fetch(statement, *a, **k)
+    finally:
+        under_way -= 1
 
 steps.fetch = dying
 """

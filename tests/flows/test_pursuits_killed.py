@@ -73,8 +73,7 @@ async def test_a_workflow_that_is_killed_at_each_step_repeats_nothing(
     endpoint.answer = planner([LIST, look, BOOK, OK_BOOK])
     request = {"goal": "List and look up", "planning": "free", "requester": "Zoe"}
     kills = await killed_everywhere(pursue_goal, "flows.controller.pursue_goal", request)
-    # Plan, what is shown of a call, three of which two are at once, the end; one of those twice.
-    assert kills in range(5, 8)
+    assert kills == 6  # plan, three calls of which two are at once, what is shown of one, the end
     once_each(endpoint.answered)
     assert len(endpoint.answered) == 2
     booked = [line.split()[-1] for line in log.read_text().splitlines() if "book" in line]

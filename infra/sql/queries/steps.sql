@@ -11,11 +11,13 @@ from (values (%(result)s::jsonb)) as step (made)
 on conflict do nothing
 
 -- name: forget_failures
--- What calls of tools came to nothing, and drafts that could not be made: they are tried again.
+-- What calls of tools came to nothing, drafts and further plans that could not be made: they are
+-- tried again.
 delete from patterns.steps
 where root_run = %(root_run)s
     and ((key like 'call-%%' and result ->> 'failed' <> '')
-        or (key like 'draft-%%' and result ->> 'fault' <> ''))
+        or (key like 'draft-%%' and result ->> 'fault' <> '')
+        or (key like 'replan-%%' and result ->> 'why' <> ''))
 returning key
 
 -- name: try_lock

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.terminal import AsJson, run_async, show
+from deployments.terminal import AsJson, run_async, show, without_a_run
 
 if TYPE_CHECKING:
     from tasks.cache_upkeep import Stock
@@ -13,12 +13,7 @@ if TYPE_CHECKING:
 cache = typer.Typer(help="The caching layer.", no_args_is_help=True)
 
 
-@cache.callback()
-def _without_a_run() -> None:
-    from deployments.server import use_no_server
-    from infra.settings import get_settings
-
-    use_no_server(get_settings().home)
+cache.callback()(without_a_run)
 
 
 @cache.command("stats")

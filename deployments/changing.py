@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.terminal import AsJson, run_async, run_flow, show, user_name
+from deployments.terminal import AsJson, run_async, run_flow, show, user_name, without_a_run
 
 if TYPE_CHECKING:
     from tasks.change_application import Change
@@ -15,12 +15,7 @@ changes = typer.Typer(help="Changes of records, and what may be changed.", no_ar
 By = Annotated[str | None, typer.Option("--by", help="Who you are. Default: the user's name.")]
 
 
-@changes.callback()
-def _without_a_run() -> None:
-    from deployments.server import use_no_server
-    from infra.settings import get_settings
-
-    use_no_server(get_settings().home)
+changes.callback()(without_a_run)
 
 
 def change(
@@ -48,7 +43,7 @@ def undo(
     as_json: AsJson = False,
 ) -> None:
     """Take a change back, byte for byte, where nothing has changed the records since."""
-    _without_a_run()
+    without_a_run()
     from tasks import change_application
 
     done = run_async(change_application.undo(number, by or user_name()))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from deployments.terminal import AsJson, run_async, run_flow, show, tell, user_name
+from deployments.terminal import AsJson, run_async, run_flow, show, tell, user_name, without_a_run
 from infra.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 prompts = typer.Typer(help="The prompt files.", no_args_is_help=True)
 
 
-@prompts.callback()
-def _without_a_run() -> None:
-    from deployments.server import use_no_server
-    from infra.settings import get_settings
-
-    use_no_server(get_settings().home)
+prompts.callback()(without_a_run)
 
 
 def prompt(

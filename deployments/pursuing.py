@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.terminal import AsJson, bars, run_async, run_flow, show, tell, user_name
+from deployments.terminal import (
+    AsJson,
+    bars,
+    run_async,
+    run_flow,
+    show,
+    tell,
+    user_name,
+    without_a_run,
+)
 from infra.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,7 +128,7 @@ def goal(
 @workflow.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Name the workflows: those that were saved, and the project's own."""
-    _without_a_run()
+    without_a_run()
     from tasks.saved_workflows import saved_workflows
 
     found = run_async(saved_workflows())
@@ -130,7 +139,7 @@ def list_(as_json: AsJson = False) -> None:
 @workflow.command("tools")
 def tools_(as_json: AsJson = False) -> None:
     """Name the tools that steps can call here and now, with their arguments."""
-    _without_a_run()
+    without_a_run()
     from flows.tools import offered_tools
     from tasks.tools import tools_text
 
@@ -154,7 +163,7 @@ def show_(
     name: Annotated[str, typer.Argument(help="Name of the workflow.")], as_json: AsJson = False
 ) -> None:
     """Print a workflow: what it is for, its parameters, its steps."""
-    _without_a_run()
+    without_a_run()
     from tasks.saved_workflows import read_workflow
     from tasks.workflow_report import workflow_text
 
@@ -171,7 +180,7 @@ def save(
     as_json: AsJson = False,
 ) -> None:
     """Check a workflow, and keep it."""
-    _without_a_run()
+    without_a_run()
     from flows.tools import offered_tools
     from tasks.saved_workflows import read_workflow_file, save_workflow
     from tasks.workflow_checks import require_sound
@@ -223,7 +232,7 @@ def schedule(
     as_json: AsJson = False,
 ) -> None:
     """Have a workflow run by itself, as a deployment that `patterns up` serves."""
-    _without_a_run()
+    without_a_run()
     from tasks.saved_workflows import schedule_workflow, unschedule_workflow
 
     if off == bool(cron):
@@ -237,13 +246,6 @@ def schedule(
     run_async(schedule_workflow(name, cron, timezone, given, by or user_name()))
     words = f"{name} runs at {cron} ({timezone}) while `patterns up` serves."
     show({"name": name, "cron": cron, "timezone": timezone}, words, as_json=as_json)
-
-
-def _without_a_run() -> None:
-    from deployments.server import use_no_server
-    from infra.settings import get_settings
-
-    use_no_server(get_settings().home)
 
 
 def _require_words(said: str, what: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.terminal import AsJson, absolute, bars, run_async, run_flow, show
+from deployments.terminal import AsJson, absolute, bars, run_async, run_flow, show, without_a_run
 from infra.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,12 +40,7 @@ Queries = Annotated[Path | None, typer.Option(help="Table: query_id, text.")]
 Qrels = Annotated[Path | None, typer.Option(help="Table: query_id, doc_id, relevance.")]
 
 
-@collections.callback()
-def _without_a_run() -> None:
-    from deployments.server import use_no_server
-    from infra.settings import get_settings
-
-    use_no_server(get_settings().home)
+collections.callback()(without_a_run)
 
 
 @evaluate.callback()
@@ -93,7 +88,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """The passages that are nearest to a query."""
-    _without_a_run()
+    without_a_run()
     from tasks import retrieval
 
     fields = _fields(filters)

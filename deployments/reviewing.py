@@ -16,6 +16,7 @@ from deployments.terminal import (
     show,
     tell,
     user_name,
+    without_a_run,
 )
 from infra.errors import InputError
 
@@ -33,12 +34,7 @@ Seen = Annotated[
 ]
 
 
-@review.callback()
-def _without_a_run() -> None:
-    from deployments.server import use_no_server
-    from infra.settings import get_settings
-
-    use_no_server(get_settings().home)
+review.callback()(without_a_run)
 
 
 @review.command("list")

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.terminal import AsJson, absolute, bars, run_async, run_flow, show, tell, user_name
+from deployments.terminal import (
+    AsJson,
+    absolute,
+    bars,
+    run_async,
+    run_flow,
+    show,
+    tell,
+    user_name,
+    without_a_run,
+)
 
 if TYPE_CHECKING:
     from tasks.routing_results import RoutingDone
@@ -72,7 +82,7 @@ def train(
 @specialist.command("list")
 def list_(name: Name = None, as_json: AsJson = False) -> None:
     """Name the specialists, the newest first, and who serves."""
-    _without_a_run()
+    without_a_run()
     from tasks.specialist_serving import served
     from tasks.specialists import specialists
 
@@ -114,7 +124,7 @@ def promote(number: Number, by: By = None, as_json: AsJson = False) -> None:
 @specialist.command("rollback")
 def rollback(name: Name = None, by: By = None, as_json: AsJson = False) -> None:
     """Let the specialist serve again that did before the one that does."""
-    _without_a_run()
+    without_a_run()
     from tasks.specialist_serving import known_name, rolled_back
 
     async def back() -> "Specialist":
@@ -134,7 +144,7 @@ def correct(
     as_json: AsJson = False,
 ) -> None:
     """Keep the label that a text should have had: the next training learns from it."""
-    _without_a_run()
+    without_a_run()
     from tasks import people_labels
     from tasks.specialist_serving import serving
 
@@ -228,13 +238,6 @@ def route(
     with bars():
         done = run_flow("flows.specialist.route_tickets", request=request)
     show(done.model_dump(mode="json"), _routed(done), as_json=as_json)
-
-
-def _without_a_run() -> None:
-    from deployments.server import use_no_server
-    from infra.settings import get_settings
-
-    use_no_server(get_settings().home)
 
 
 def _result(found: "Specialist") -> dict[str, Any]:

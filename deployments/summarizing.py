@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.terminal import AsJson, absolute, bars, run_async, run_flow, show, tell
+from deployments.terminal import (
+    AsJson,
+    absolute,
+    bars,
+    run_async,
+    run_flow,
+    show,
+    tell,
+    without_a_run,
+)
 
 if TYPE_CHECKING:
     from tasks.findings import Figures
@@ -15,12 +24,7 @@ if TYPE_CHECKING:
 corpus = typer.Typer(help="Corpora that are kept in PostgreSQL and grow.", no_args_is_help=True)
 
 
-@corpus.callback()
-def _without_a_run() -> None:
-    from deployments.server import use_no_server
-    from infra.settings import get_settings
-
-    use_no_server(get_settings().home)
+corpus.callback()(without_a_run)
 
 
 Source = Annotated[

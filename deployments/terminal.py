@@ -9,7 +9,6 @@ import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
-from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -56,6 +55,14 @@ def go_on(entrypoint: str, run: "FlowRun") -> Any:
     finds what it has finished."""
     with _on_the_server():
         return run_async(_again(_flow(entrypoint), run))
+
+
+def without_a_run() -> None:
+    # What a command does that makes no run; as a callback of a group, whose help its text would be.
+    from deployments.server import use_no_server
+    from infra.settings import get_settings
+
+    use_no_server(get_settings().home)
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
@@ -158,8 +165,8 @@ async def _again(flow: "Flow[..., Any]", run: "FlowRun") -> Any:
     async with get_client() as client:
         await client.set_flow_run_state(run.id, Pending(), force=True)
         run = await client.read_flow_run(run.id)
-    going = flow_engine.run_flow(flow, flow_run=run, parameters=run.parameters)
-    return await going if isawaitable(going) else going
+    going: Any = flow_engine.run_flow(flow, flow_run=run, parameters=run.parameters)
+    return await going
 
 
 def _validate(flow: "Flow[..., Any]", parameters: dict[str, Any]) -> None:

@@ -12,10 +12,37 @@ from tasks.workflows import Workflow
 Way = Literal["auto", "saved", "free"]
 
 
-class GoalRequest(BaseModel):
-    """A goal to reach."""
+class Limits(BaseModel):
+    """What the work on a workflow may take."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    max_items: int = Field(
+        20,
+        ge=1,
+        le=500,
+        description="Most elements that a step is mapped over.",
+        json_schema_extra={"position": 20},
+    )
+    max_model_calls: int = Field(
+        200, ge=1, description="Most calls of models.", json_schema_extra={"position": 21}
+    )
+    max_cost: float | None = Field(
+        None, gt=0, description="Most USD that it may cost.", json_schema_extra={"position": 22}
+    )
+
+    def budget(self) -> Budget:
+        """What the run may use."""
+        return Budget(max_calls=self.max_model_calls, max_cost=self.max_cost)
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """What a plan may take."""
+        return Ceiling(items=self.max_items, model_calls=self.max_model_calls, cost=self.max_cost)
+
+
+class GoalRequest(Limits):
+    """A goal to reach."""
 
     goal: str = Field(
         min_length=3,
@@ -49,21 +76,13 @@ class GoalRequest(BaseModel):
         description="Keep the workflow under this name, to run it again.",
         json_schema_extra={"position": 5},
     )
-    max_items: int = Field(
-        20, ge=1, le=500, description="Most elements that a step is mapped over."
+    max_replans: int = Field(
+        2,
+        ge=0,
+        le=10,
+        description="New plans after a step has failed.",
+        json_schema_extra={"position": 23},
     )
-    max_model_calls: int = Field(200, ge=1, description="Most calls of models.")
-    max_cost: float | None = Field(None, gt=0, description="Most USD that it may cost.")
-    max_replans: int = Field(2, ge=0, le=10, description="New plans after a step has failed.")
-
-    def budget(self) -> Budget:
-        """What the run may use."""
-        return Budget(max_calls=self.max_model_calls, max_cost=self.max_cost)
-
-    @property
-    def ceiling(self) -> Ceiling:
-        """What a plan may take."""
-        return Ceiling(items=self.max_items, model_calls=self.max_model_calls, cost=self.max_cost)
 
 
 class Planned(BaseModel):

@@ -8,11 +8,10 @@ from typing import Any
 from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.budget import Budget
 from infra.errors import InputError, WorkIncomplete
 from tasks.approvals import require_reviewable
 from tasks.asking import ask
-from tasks.goals import GoalRequest, Planned
+from tasks.goals import GoalRequest, Limits, Planned
 from tasks.planning import planned_again
 from tasks.progress import progress
 from tasks.references import as_text, resolved
@@ -24,7 +23,7 @@ from tasks.runs import RETRIED
 from tasks.saved_workflows import filled, read_workflow, save_workflow
 from tasks.steps import current_root_run, once
 from tasks.tools import Tool
-from tasks.workflow_checks import Ceiling, require_sound
+from tasks.workflow_checks import require_sound
 from tasks.workflow_execution import Execution, State
 from tasks.workflow_parameters import with_parameters
 from tasks.workflow_report import plan_markdown, publish_plan
@@ -33,10 +32,8 @@ from tasks.workflows import APPROVE, Workflow
 _MATERIAL = 8000  # characters of results that an answer is worded from
 
 
-class WorkflowRequest(BaseModel):
+class WorkflowRequest(Limits):
     """A saved workflow to run, and with what."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(
         description="Name of the workflow; `patterns workflow list` has them.",
@@ -52,20 +49,6 @@ class WorkflowRequest(BaseModel):
         description="Who asks for it: somebody else has to approve what it writes.",
         json_schema_extra={"position": 2},
     )
-    max_items: int = Field(
-        20, ge=1, le=500, description="Most elements that a step is mapped over."
-    )
-    max_model_calls: int = Field(200, ge=1, description="Most calls of models.")
-    max_cost: float | None = Field(None, gt=0, description="Most USD that it may cost.")
-
-    def budget(self) -> Budget:
-        """What the run may use."""
-        return Budget(max_calls=self.max_model_calls, max_cost=self.max_cost)
-
-    @property
-    def ceiling(self) -> Ceiling:
-        """What the workflow may take."""
-        return Ceiling(items=self.max_items, model_calls=self.max_model_calls, cost=self.max_cost)
 
 
 class StepDone(BaseModel):

@@ -32,10 +32,12 @@ import pandas as pd
 from infra.llm import close_door
 from infra.postgres import database_url
 from tasks import ingestion
+from tasks.collection_changes import change_of
 from tasks.document_collections import View
 from tasks.document_passages import passages_of
 from tasks.documents import Document, Documents, load_documents
-from tasks.ingestion import change_of, judge_version, write_passages
+from tasks.ingestion import judge_version
+from tasks.passage_writing import write_passages
 from tasks.retrieval import Mode, search_view
 from tasks.retrieval_evaluation import measure, read_judged
 
@@ -59,7 +61,7 @@ async def judged_sets(folders: Sequence[Path]) -> bool:
     for folder in folders:
         corpus, queries, qrels = (_table(folder, name) for name in ("corpus", "queries", "qrels"))
         view = await ingest(await load_documents(str(corpus)), folder.name)
-        judged = read_judged(queries, qrels)
+        judged = await read_judged(str(queries), str(qrels))
         rows[folder.name] = {mode: (await measure(view, judged, mode)).ndcg_at_10 for mode in MODES}
         print(folder.name, {mode: round(value, 3) for mode, value in rows[folder.name].items()})
     if not rows:

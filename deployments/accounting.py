@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.terminal import AsJson, run_async, show
+from deployments.terminal import AsJson, run_async, show, table_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,22 +40,13 @@ def cost(
 
 
 def _table(by: str, found: "Sequence[Cost]") -> str:
-    from rich.console import Console
-    from rich.table import Table
+    names = ("calls", "hits", "failed", "tokens in", "out", "USD", "saved", "p50 ms", "p95 ms")
+    return table_text((by, *names), map(_cells, found)) if found else "No calls."
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column(by)
-    for name in ("calls", "hits", "failed", "tokens in", "out", "USD", "saved", "p50 ms", "p95 ms"):
-        table.add_column(name, justify="right")
-    for each in found:
-        numbers = (each.model_calls, each.cache_hits, each.failures, each.prompt_tokens)
-        money = [
-            f"{usd:.4f}" if usd is not None else "?" for usd in (each.cost_usd, each.saved_usd)
-        ]
-        times = [f"{ms:,.0f}" if ms is not None else "" for ms in (each.p50_ms, each.p95_ms)]
-        counts = [f"{n:,}" for n in (*numbers, each.completion_tokens)]
-        table.add_row(each.of, *counts, *money, *times)
-    console = Console(width=200, color_system=None)
-    with console.capture() as written:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in written.get().splitlines()) if found else "No calls."
+
+def _cells(each: "Cost") -> list[str]:
+    numbers = (each.model_calls, each.cache_hits, each.failures, each.prompt_tokens)
+    money = [f"{usd:.4f}" if usd is not None else "?" for usd in (each.cost_usd, each.saved_usd)]
+    times = [f"{ms:,.0f}" if ms is not None else "" for ms in (each.p50_ms, each.p95_ms)]
+    counts = [f"{n:,}" for n in (*numbers, each.completion_tokens)]
+    return [each.of, *counts, *money, *times]

@@ -11,15 +11,21 @@ from deployments import (
     accounting,
     caching,
     changing,
+    comparing,
     doctor,
+    forgetting,
+    keeping,
+    listening,
     platform,
     prompting,
     pursuing,
     resuming,
     retrieval,
     reviewing,
+    sampling,
     specializing,
     summarizing,
+    worker,
 )
 from infra.errors import PatternsError
 
@@ -30,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(summarizing.summarize)
+app.command()(summarizing.digest)
 app.command()(prompting.prompt)
 app.command()(retrieval.ingest)
 app.command()(retrieval.search)
@@ -40,15 +47,22 @@ app.command()(changing.undo)
 app.command()(pursuing.task)
 app.command()(pursuing.goal)
 app.command()(specializing.route)
+app.command()(comparing.compare)
 app.command()(resuming.resume)
-app.command()(prompting.serve)
+app.command()(forgetting.forget)
+app.command()(listening.serve)
 app.command()(accounting.cost)
 app.command()(platform.up)
 app.command()(platform.down)
+app.command()(worker.worker)
 app.command()(platform.env)
+app.command()(sampling.samples)
+app.command()(keeping.backup)
+app.command()(keeping.restore)
 app.command()(doctor.doctor)
 app.command()(doctor.setup)
 app.add_typer(prompting.prompts, name="prompts")
+app.add_typer(comparing.anti_patterns, name="anti-patterns")
 app.add_typer(caching.cache, name="cache")
 app.add_typer(changing.changes, name="changes")
 app.add_typer(retrieval.collections, name="collections")

@@ -24,6 +24,12 @@ class Schedule(_Declared):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
+class WorkPool(_Declared):
+    """Where a deployment runs that is not served: on the workers of a pool."""
+
+    name: str
+
+
 class Declaration(_Declared):
     """One entry of `prefect.yaml`."""
 
@@ -34,6 +40,7 @@ class Declaration(_Declared):
     parameters: dict[str, Any] = Field(default_factory=dict)
     schedules: list[Schedule] = Field(default_factory=list)
     concurrency_limit: int | None = None
+    work_pool: WorkPool | None = None
 
     def load(self) -> Flow[..., Any]:
         """The flow. Raises what importing it raises."""

@@ -48,11 +48,15 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def setup(as_json: AsJson = False) -> None:
-    """Fetch what the settings need and is not here yet: PostgreSQL, model files. Once."""
+    """Fetch what the settings need and is not here yet: PostgreSQL, model files. Once.
+
+    With the extra `train`, also the encoder that specialists are trained from.
+    """
     from infra.assets import ensure_asset
     from infra.embedded import needed_assets
+    from infra.fine_tuning import DEFAULT_ENCODER, lacking
 
-    names = needed_assets()
+    names = needed_assets() + ([] if lacking() else [DEFAULT_ENCODER])
     folders = {name: str(ensure_asset(name)) for name in names}
     tell("Everything is here." if names else "The settings need nothing of ours.")
     show({"assets": folders}, "\n".join(folders.values()), as_json=as_json)
@@ -212,11 +216,15 @@ def _offered(model: str, base_url: str, key: str | None) -> str:
 
 
 def _training() -> Check:
-    from infra.fine_tuning import GET_IT, lacking
+    from infra.assets import find_asset
+    from infra.fine_tuning import DEFAULT_ENCODER, GET_IT, lacking
 
     if missing := lacking():
         return Check("training of specialists", "idle", f"missing: {', '.join(missing)}", GET_IT)
-    return Check("training of specialists", "ok", "PyTorch is there")
+    if not find_asset(DEFAULT_ENCODER):
+        found = f"PyTorch is there, {DEFAULT_ENCODER} is not fetched yet"
+        return Check("training of specialists", "idle", found, "patterns setup")
+    return Check("training of specialists", "ok", "PyTorch and an encoder are there")
 
 
 def _probed(what: str, probe: Callable[[], str]) -> Check:

@@ -17,26 +17,21 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.http_refusals import Refusal, SmallBodies, http_refusal, refusal, unfit
 from infra.errors import (
-    ContextOverflow,
-    DatabaseUnavailable,
     InputError,
-    ModelError,
-    ModelRateLimited,
-    ModelUnavailable,
     PatternsError,
 )
 from infra.llm import close_door, open_door
@@ -51,7 +46,6 @@ from tasks.runs import charged
 _log = logging.getLogger(__name__)
 
 _CHECK_EVERY = 10.0  # seconds between two looks for semantic hits to check
-MOST_BYTES = 1_000_000  # of a request's body
 
 
 class Question(BaseModel):
@@ -96,20 +90,6 @@ class Chat(BaseModel):
     n: int = Field(1, ge=1, le=1)
 
 
-class Fault(BaseModel):
-    """What is wrong; ``type``: its kind."""
-
-    message: str
-    type: str
-    code: None = None
-
-
-class Refusal(BaseModel):
-    """Every answer that is none, in OpenAI's form."""
-
-    error: Fault
-
-
 def create_app(token: str) -> FastAPI:
     """The service, which lets in whoever has the token."""
     # FastAPI's own page of documentation has the browser fetch its scripts from elsewhere.
@@ -120,10 +100,10 @@ def create_app(token: str) -> FastAPI:
         responses={status: {"model": Refusal} for status in (401, 404, 413, 422, 429, 502, 503)},
     )
     guarded = [Depends(_holder_of(token))]
-    app.add_middleware(_SmallBodies)
-    app.add_exception_handler(PatternsError, _refusal)
-    app.add_exception_handler(StarletteHTTPException, _http_refusal)  # of unknown paths, too
-    app.add_exception_handler(RequestValidationError, _unfit)
+    app.add_middleware(SmallBodies)
+    app.add_exception_handler(PatternsError, refusal)
+    app.add_exception_handler(StarletteHTTPException, http_refusal)  # of unknown paths, too
+    app.add_exception_handler(RequestValidationError, unfit)
     app.get("/health")(_health)
     app.get("/v1/models", dependencies=guarded)(_models)
     app.post("/v1/prompts/{name}", dependencies=guarded, response_model=Answer)(_answer)
@@ -224,75 +204,6 @@ def _holder_of(token: str) -> Any:
             raise HTTPException(401, "Wrong or missing token.", {"WWW-Authenticate": "Bearer"})
 
     return check
-
-
-async def _refusal(request: Request, error: Exception) -> Response:
-    """An error of ours in OpenAI's form, with the status that fits."""
-    status, headers = 500, dict[str, str]()
-    match error:
-        case ModelRateLimited():
-            status, headers = 429, {"Retry-After": str(round(error.retry_after or 1))}
-        case ModelUnavailable() | DatabaseUnavailable():
-            status = 503
-        case InputError() | ContextOverflow():
-            status = 422
-        case ModelError():
-            status = 502
-    return _error(status, str(error), type(error).__name__, headers)
-
-
-async def _http_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, StarletteHTTPException)
-    return _error(error.status_code, str(error.detail), "Refused", error.headers)
-
-
-async def _unfit(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    if "json" not in request.headers.get("Content-Type", ""):
-        return _error(422, "Send JSON, with the header Content-Type: application/json.", "Unfit")
-    faults = [f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()]
-    return _error(422, "; ".join(faults), "Unfit")
-
-
-def _error(
-    status: int, message: str, kind: str, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """An error as OpenAI's clients read it."""
-    content = Refusal(error=Fault(message=message, type=kind)).model_dump()
-    return JSONResponse(content, status, headers)
-
-
-class _SmallBodies:
-    """Refuses a body that is too large before it is in memory."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        body, more = bytearray(), not told.isdigit() or int(told) <= MOST_BYTES
-        refused = not more
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > MOST_BYTES:
-                refused, more = True, False
-        if refused:
-            refusal = _error(413, f"A request may have {MOST_BYTES:,} bytes.", "TooLarge")
-            await refusal(scope, receive, send)
-            return
-        whole = iter([{"type": "http.request", "body": bytes(body), "more_body": False}])
-
-        async def replayed() -> Message:
-            return next(whole, None) or await receive()
-
-        await self._app(scope, replayed, send)
 
 
 @asynccontextmanager

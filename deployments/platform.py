@@ -31,7 +31,7 @@ def up(
     Deployed runs use the settings that this command sees. What runs already is left as it is.
     """
     from deployments.server import client_environment, ensure_server
-    from infra.background import ensure_service
+    from infra.background import ensure_service, running_service
     from infra.postgres import database_url
     from infra.schema import migrate
     from infra.settings import get_settings
@@ -48,12 +48,19 @@ def up(
         # The runner wants /tmp/runner_storage for itself, and so does every other user's.
         "TMPDIR": str(private_directory(home / "tmp")),
     }
-    tell("Serving the deployments …")
+    if running_service(home, SERVE):
+        tell("The deployments are served already, with the settings and files of when that began.")
+    else:
+        tell("Serving the deployments …")
     service = ensure_service(
         home, SERVE, _command, _serves, environment=environment, patience=_PATIENCE
     )
     result = {"ui": server.ui, "api": server.url, "home": str(home), "log": str(service.log)}
-    show(result, f"Prefect's UI: {server.ui}\n`patterns down` stops everything.", as_json=as_json)
+    words = (
+        f"Prefect's UI: {server.ui}\n`patterns worker` adds a worker for large summaries; "
+        "`patterns down` stops everything."
+    )
+    show(result, words, as_json=as_json)
     if follow:
         _follow(service, home)
 
@@ -61,7 +68,8 @@ def up(
 def down(as_json: AsJson = False) -> None:
     """Stop what we started: deployments, local model, Prefect's server, PostgreSQL.
 
-    A server that you named yourself is not touched.
+    A server that you named yourself is not touched, nor a `patterns worker`: end it where it was
+    started.
     """
     from infra import embedded_postgres, local_model, prefect_server
     from infra.background import stop_service

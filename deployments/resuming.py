@@ -11,11 +11,17 @@ from infra.errors import InputError
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
+    from infra.signs_of_life import Sign
+
 
 def resume(
     run: Annotated[str, typer.Argument(help="Id or name of the run, as its page shows it.")],
     dead: Annotated[
-        bool, typer.Option("--dead", help="It counts as running, but its process is gone.")
+        bool,
+        typer.Option(
+            "--dead",
+            help="It counts as running, but its process is gone: do not wait for two minutes.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -25,7 +31,8 @@ def resume(
 
     use_server(get_settings().home)
     found, flow = run_async(_found(run))
-    _require_ended(found, dead=dead)
+    sign = run_async(_last_sign(found))
+    _require_ended(found, sign, dead=dead)
     entrypoint = _entrypoint(flow)
     from tasks.tool_calls import forget_failures
 
@@ -61,7 +68,15 @@ async def _found(said: str) -> tuple["FlowRun", str]:
         return run, (await client.read_flow(run.flow_id)).name
 
 
-def _require_ended(run: "FlowRun", *, dead: bool) -> None:
+async def _last_sign(run: "FlowRun") -> "Sign | None":
+    """The last sign of life that it has given since it is in its state."""
+    from infra.signs_of_life import signs_of_life
+
+    sign = (await signs_of_life([run.id])).get(run.id)
+    return sign if sign and run.state and sign.at >= run.state.timestamp else None
+
+
+def _require_ended(run: "FlowRun", sign: "Sign | None", *, dead: bool) -> None:
     """Raise InputError for a run that is done, is still to come, or may be at work."""
     state, kind = str(run.state_name).lower(), run.state_type.value if run.state_type else ""
     if kind == "COMPLETED":
@@ -70,10 +85,13 @@ def _require_ended(run: "FlowRun", *, dead: bool) -> None:
         raise InputError(f"{run.name} is {state}, and will be run.")
     if kind == "PAUSED" and run.deployment_id:
         raise InputError(f"{run.name} waits for a person: see `patterns review list`.")
-    if kind not in ("FAILED", "CRASHED", "CANCELLED") and not dead:
+    if kind not in ("FAILED", "CRASHED", "CANCELLED") and not (dead or (sign and not sign.fresh)):
         raise InputError(
-            f"{run.name} is {state}. If its process is gone, say so with --dead: two "
-            "processes at one run would do the same work."
+            f"{run.name} is {state}"
+            + (f", and gave a sign of life at {sign.at:%H:%M:%S}" if sign else "")
+            + ". If its process is gone, say so with --dead"
+            + (", or wait for two minutes without a sign" if sign else "")
+            + ": two processes at one run would do the same work."
         )
 
 

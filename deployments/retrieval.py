@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deployments.retrieval_words import (
+    answer_words,
+    evaluation_result,
+    evaluation_words,
+    found_words,
+    ingested_words,
+)
 from deployments.terminal import AsJson, absolute, bars, run_async, run_flow, show, without_a_run
 from infra.errors import InputError
 
 if TYPE_CHECKING:
-    from tasks.cited_answers import CitedAnswer
     from tasks.document_collections import PinnedQuestions
-    from tasks.ingestion import Ingested
-    from tasks.retrieval import Found
-    from tasks.retrieval_evaluation import Evaluation
 
 collections = typer.Typer(help="Collections of documents.", no_args_is_help=True)
 evaluate = typer.Typer(help="How good a pattern is on judged data.", no_args_is_help=True)
@@ -36,8 +39,8 @@ Filters = Annotated[
     list[str] | None,
     typer.Option("--filter", help="Only documents with this, as FIELD=VALUE; may be repeated."),
 ]
-Queries = Annotated[Path | None, typer.Option(help="Table: query_id, text.")]
-Qrels = Annotated[Path | None, typer.Option(help="Table: query_id, doc_id, relevance.")]
+Queries = Annotated[str | None, typer.Option(help="Table: query_id, text.")]
+Qrels = Annotated[str | None, typer.Option(help="Table: query_id, doc_id, relevance.")]
 
 
 collections.callback()(without_a_run)
@@ -76,7 +79,7 @@ def ingest(
     }
     with bars():
         done = run_flow("flows.rag.ingest_documents", request=request)
-    show(done.model_dump(mode="json"), _ingested_text(done), as_json=as_json)
+    show(done.model_dump(mode="json"), ingested_words(done), as_json=as_json)
 
 
 def search(
@@ -94,7 +97,7 @@ def search(
     fields = _fields(filters)
     found = run_async(retrieval.search(collection, query, k=k, mode=mode.value, fields=fields))
     result = {"results": [each.model_dump(mode="json") for each in found]}
-    show(result, _found_text(found), as_json=as_json)
+    show(result, found_words(found), as_json=as_json)
 
 
 def ask(
@@ -117,14 +120,14 @@ def ask(
         "k": k,
     }
     found = run_flow("flows.rag.answer_question", request=request)
-    show(found.model_dump(mode="json"), _answer_text(found), as_json=as_json)
+    show(found.model_dump(mode="json"), answer_words(found), as_json=as_json)
 
 
 @evaluate.command("retrieval")
 def evaluate_retrieval(
     collection: Named,
-    queries: Annotated[Path, typer.Option(help="Table: query_id, text.")],
-    qrels: Annotated[Path, typer.Option(help="Table: query_id, doc_id, relevance.")],
+    queries: Annotated[str, typer.Option(help="Table: query_id, text.")],
+    qrels: Annotated[str, typer.Option(help="Table: query_id, doc_id, relevance.")],
     modes: Annotated[
         list[Mode] | None, typer.Option("--mode", help="How to search; may be repeated.")
     ] = None,
@@ -136,14 +139,14 @@ def evaluate_retrieval(
     """How well a collection finds the documents that were judged relevant."""
     request = {
         "collection": collection,
-        "queries": absolute(str(queries)),
-        "qrels": absolute(str(qrels)),
+        "queries": absolute(queries),
+        "qrels": absolute(qrels),
         "modes": [mode.value for mode in modes or [Mode.hybrid]],
         "answers": answers,
     }
     with bars():
         found = run_flow("flows.rag.evaluate_retrieval", request=request)
-    show(_evaluation_result(found), _evaluation_text(found), as_json=as_json)
+    show(evaluation_result(found), evaluation_words(found), as_json=as_json)
 
 
 @collections.command("list")
@@ -203,7 +206,11 @@ def pin(
     """Pin questions: an ingest goes live only when it finds their documents as well as before."""
     from tasks import document_collections
 
-    count = run_async(document_collections.pin(name, _to_pin(question, documents, queries, qrels)))
+    async def pinned() -> int:
+        wanted = await _to_pin(question, documents, queries, qrels)
+        return await document_collections.pin(name, wanted)
+
+    count = run_async(pinned())
     show({"pinned": count}, f"{count} questions are pinned in {name}.", as_json=as_json)
 
 
@@ -258,79 +265,19 @@ def _turns(path: Path | None) -> Any:
         raise InputError(f"{path} is no JSON: {error}. It holds a list of turns.") from error
 
 
-def _to_pin(
+async def _to_pin(
     question: str | None,
     documents: Sequence[str] | None,
-    queries: Path | None,
-    qrels: Path | None,
+    queries: str | None,
+    qrels: str | None,
 ) -> "PinnedQuestions":
     from tasks.retrieval_evaluation import pinnable, read_judged
 
     if queries and qrels and not question:
-        return pinnable(read_judged(queries, qrels))
+        return pinnable(await read_judged(queries, qrels))
     if question and documents and not queries and not qrels:
         return {question: documents}
     raise InputError(
         "Name one question with the documents that answer it (--question Q --document ID), or "
         "tables of questions (--queries FILE --qrels FILE)."
     )
-
-
-def _ingested_text(done: "Ingested") -> str:
-    recall = "" if done.recall is None else f" Pinned questions find {done.recall:.1%}."
-    notes = "".join(f"\n{note}" for note in done.notes)
-    return (
-        f"{done.collection}, version {done.version}: {done.documents} documents in {done.passages} "
-        f"passages; {done.embedded} embedded, {done.unchanged} unchanged, {done.removed} removed, "
-        f"{len(done.skipped)} skipped, {done.seconds:.1f} s.{recall}{notes}"
-    )
-
-
-def _found_text(found: "Sequence[Found]") -> str:
-    lines = [
-        f"{each.score:.3f}  {each.document} #{each.passage}  {each.context}\n"
-        f"       {' '.join(each.text.split())[:200]}"
-        for each in found
-    ]
-    return "\n".join(lines) or "Nothing was found."
-
-
-def _answer_text(found: "CitedAnswer") -> str:
-    lines = [found.answer, ""]
-    lines += [
-        f'[{number}] {each.document}: "{" ".join(each.quote.split())}"'
-        for number, each in enumerate(found.citations, 1)
-    ]
-    lines += [
-        f"near: {each.document} #{each.passage}  {' '.join(each.text.split())[:120]}"
-        for each in found.nearest
-    ]
-    return "\n".join(lines)
-
-
-def _evaluation_result(found: "Evaluation") -> dict[str, Any]:
-    """The live version in the first mode, and beside it all that was measured."""
-    rows = [each.model_dump(mode="json", exclude={"ranks"}) for each in found.qualities]
-    live = [row for row in rows if row["version"] == rows[-1]["version"]]
-    return {
-        **live[0],
-        "collection": found.collection,
-        "measured": rows,
-        "answers": found.answers.model_dump() if found.answers else None,
-    }
-
-
-def _evaluation_text(found: "Evaluation") -> str:
-    lines = [
-        f"version {each.version} {each.mode}: nDCG@10 {each.ndcg_at_10:.3f}, recall@10 "
-        f"{each.recall_at_10:.3f}, MRR@10 {each.mrr_at_10:.3f}, {each.queries} queries, "
-        f"p50 {each.p50_ms:.1f} ms, p95 {each.p95_ms:.1f} ms"
-        for each in found.qualities
-    ]
-    if answers := found.answers:
-        lines.append(
-            f"answered with support {answers.supported} of {answers.asked}, citing a relevant "
-            f"document {answers.cited_relevant}; refused {answers.refused} of "
-            f"{answers.off_topic} off-topic questions"
-        )
-    return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deployments.review_words import review_line, review_summary, whole_review
 from deployments.terminal import (
     AsJson,
     absolute,
@@ -46,8 +47,8 @@ def list_reviews(
     from tasks.reviews import reviews
 
     found = run_async(reviews("all" if decided else "waiting"))
-    lines = "\n".join(map(_line, found)) or "Nothing waits for a person."
-    show({"reviews": [_summary(each) for each in found]}, lines, as_json=as_json)
+    lines = "\n".join(map(review_line, found)) or "Nothing waits for a person."
+    show({"reviews": [review_summary(each) for each in found]}, lines, as_json=as_json)
 
 
 @review.command("show")
@@ -56,13 +57,13 @@ def show_review(number: Number, as_json: AsJson = False) -> None:
     from tasks.reviews import read_review
 
     found = run_async(read_review(number))
-    result = _summary(found) | {
+    result = review_summary(found) | {
         "text": found.text,
         "material": found.draft.material,
         "evidence": [each.model_dump() for each in found.draft.evidence],
         "events": [each.model_dump(mode="json", exclude={"text"}) for each in found.events],
     }
-    show(result, _whole(found), as_json=as_json)
+    show(result, whole_review(found), as_json=as_json)
 
 
 @review.command("approve")
@@ -151,7 +152,7 @@ def tend(as_json: AsJson = False) -> None:
     inbox = run_flow("flows.human_review.tend_reviews")
     lines = [f"review {each.review}: {each.deed}" for each in inbox.tended]
     result = {
-        "waiting": [_summary(each) for each in inbox.waiting],
+        "waiting": [review_summary(each) for each in inbox.waiting],
         "tended": [each.model_dump() for each in inbox.tended],
     }
     words = "\n".join(lines) or f"Nothing to do; {len(inbox.waiting)} wait for people."
@@ -244,7 +245,7 @@ def _seen(found: "Review", prefix: str | None) -> str:
                 f"Say which text you saw: --sha256 {now[:16]}, as "
                 f"`patterns review show {found.id}` prints it."
             )
-        tell(_whole(found))
+        tell(whole_review(found))
         typer.confirm("Release exactly this text?", abort=True, err=True)
     return now
 
@@ -260,8 +261,8 @@ def _decide(
     answer = ReviewAnswer.model_validate({**said, **shown})
     decided = run_async(decide(found.id, answer))
     woken = _wake(decided) if decided.outcome else False
-    result = _summary(decided) | {"woken": woken}
-    show(result, _line(decided), as_json=as_json)
+    result = review_summary(decided) | {"woken": woken}
+    show(result, review_line(decided), as_json=as_json)
 
 
 def _wake(decided: "Review") -> bool:
@@ -298,39 +299,3 @@ def _file_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}. Name a text file in UTF-8.") from error
-
-
-def _summary(each: "Review") -> dict[str, Any]:
-    from tasks.review_chain import digest
-
-    names = {"id", "root_run", "kind", "title", "author", "round", "opened_at"}
-    end = each.outcome
-    return each.model_dump(mode="json", include=names) | {
-        "state": each.state,
-        "verdict": end.kind if end else None,
-        "reviewer": end.actor if end else None,
-        "reason_code": end.reason_code if end else None,
-        "reason": end.reason if end else None,
-        "approved_by": [*each.approved_by],
-        "people": each.policy.people,
-        "roles": [*each.roles],
-        "deadline": each.deadline.isoformat(),
-        "sha256": digest(each.text),
-    }
-
-
-def _line(each: "Review") -> str:
-    return f"{each.id}  {each.opened_at:%Y-%m-%d %H:%M}  {each.title}  {each.state}"
-
-
-def _whole(each: "Review") -> str:
-    from tasks.review_chain import digest
-
-    parts = [_line(each)]
-    if each.draft.material:
-        parts.append(f"It answers:\n{each.draft.material}")
-    if each.draft.shown and each.text == each.draft.text:
-        parts.append(each.draft.shown)
-    parts += [f"{evidence.source}:\n{evidence.quote}" for evidence in each.draft.evidence]
-    parts += [each.text, f"SHA-256 {digest(each.text)}"]
-    return "\n\n".join(parts)

@@ -9,26 +9,32 @@ import asyncio
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from types import MappingProxyType
 
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments import arun_deployment
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runner import Runner
 from prefect.task_worker import TaskWorker
 from prefect.types.entrypoint import EntrypointType
+from prefect.workers.process import ProcessWorker
 
 from deployments.declaration import Declaration, Schedule
 from deployments.saved import drop_schedule, follow_workflows
 from infra.llm import close_door
 from tasks.answering import answer_in_background
+from tasks.reviews import reviews
 
 BACKGROUND_TASKS = (answer_in_background,)
+_TEND = "tend-reviews/tend-reviews"
 _AT_ONCE = 64  # background tasks; how many ask a model at once is decided elsewhere
+_POOL_RUNS = 64  # of a pool at once, as it is made
 _PAUSE = 1.0  # seconds before a broken subscription is made anew
 
 
@@ -60,8 +66,18 @@ async def deployment_of(
         parameters=declared.parameters,
         schedules=[_schedule(each, switched) for each in declared.schedules],
         concurrency_limit=declared.concurrency_limit,
+        work_pool_name=declared.work_pool.name if declared.work_pool else None,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+
+
+async def register_pooled() -> None:
+    """Register the deployments that run on workers, and make their pools. A pool that is there
+    stays as people have put it in the UI."""
+    for each in declarations():
+        if each.work_pool:
+            await _ensure_pool(each.work_pool.name)
+            await (await deployment_of(each, await switches(each))).aapply()
 
 
 async def serve(port: int) -> None:
@@ -70,15 +86,20 @@ async def serve(port: int) -> None:
     Once they are registered, the port on loopback answers any HTTP request. A schedule stays on or
     off as it was put in the UI. Schedules go on while nobody serves: what is due then runs late.
     """
-    deployments = [await deployment_of(each, await switches(each)) for each in declarations()]
+    declared = [each for each in declarations() if each.work_pool is None]
+    deployments = [await deployment_of(each, await switches(each)) for each in declared]
     runner = Runner(name="patterns", pause_on_shutdown=False)
     for deployment in deployments:
         await runner.aadd_deployment(deployment)
+    await register_pooled()
 
     async def add(declared: Declaration) -> None:
         await runner.aadd_deployment(await deployment_of(declared, await switches(declared)))
         await drop_schedule(declared)
 
+    # What people decided while nobody served is heard of now, not at the next quarter of an hour.
+    if await reviews("recent"):
+        await arun_deployment(_TEND, timeout=0)
     async with await asyncio.start_server(_say_yes, "127.0.0.1", port), asyncio.TaskGroup() as all_:
         all_.create_task(follow_workflows(add))
         all_.create_task(serve_tasks())
@@ -100,6 +121,19 @@ async def serve_tasks() -> None:
                 await asyncio.sleep(_PAUSE)
     finally:
         await close_door()
+
+
+async def _ensure_pool(name: str) -> None:
+    pool = WorkPoolCreate(
+        name=name,
+        description="Workers that help with large runs: `patterns worker`.",
+        type=ProcessWorker.type,
+        base_job_template=ProcessWorker.get_default_base_job_template(),
+        concurrency_limit=_POOL_RUNS,
+    )
+    async with get_client() as client:
+        with suppress(ObjectAlreadyExists):
+            await client.create_work_pool(pool)
 
 
 async def _say_yes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,6 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deployments.specialist_words import (
+    card_of,
+    comparison_words,
+    routing_words,
+    specialist_line,
+    specialist_words,
+)
 from deployments.terminal import (
     AsJson,
     absolute,
@@ -18,8 +25,6 @@ from deployments.terminal import (
 )
 
 if TYPE_CHECKING:
-    from tasks.routing_results import RoutingDone
-    from tasks.specialist_comparison import Comparison
     from tasks.specialists import Specialist
 
 specialist = typer.Typer(
@@ -76,15 +81,15 @@ def train(
         found = run_flow("flows.specialist.train_specialist", request=request)
     for note in found.card.notes:
         tell(note)
-    show(_result(found), _words(found), as_json=as_json)
+    show(card_of(found), specialist_words(found), as_json=as_json)
 
 
 @specialist.command("list")
 def list_(name: Name = None, as_json: AsJson = False) -> None:
-    """Name the specialists, the newest first, and who serves."""
+    """Name the specialists, the newest first, who serves, and whose files are damaged."""
     without_a_run()
     from tasks.specialist_serving import served
-    from tasks.specialists import specialists
+    from tasks.specialists import damage, specialists
 
     async def found() -> tuple[list["Specialist"], set[int]]:
         each = await specialists(name)
@@ -92,8 +97,14 @@ def list_(name: Name = None, as_json: AsJson = False) -> None:
         return each, {numbers[0] for numbers in serving if numbers}
 
     all_, serving = run_async(found())
-    rows = [_result(each) | {"serves": each.id in serving} for each in all_]
-    lines = [_line(each, serves=each.id in serving) for each in all_]
+    harm = {each.id: damage(each) for each in all_}
+    rows = [
+        card_of(each) | {"serves": each.id in serving, "damage": harm[each.id]} for each in all_
+    ]
+    lines = list[str]()
+    for each in all_:
+        lines += [specialist_line(each, serves=each.id in serving)]
+        lines += [f"    {word}"] if (word := harm[each.id]) else []
     words = "\n".join(lines) or "There is no specialist yet. `patterns specialist train` makes one."
     show({"specialists": rows}, words, as_json=as_json)
 
@@ -109,7 +120,7 @@ def evaluate(
     """Hold a specialist against another, on texts that neither has learned from."""
     request = {"specialist": number, "against": against}
     found = run_flow("flows.specialist.evaluate_specialist", request=request)
-    show(found.model_dump(mode="json"), _compared(found), as_json=as_json)
+    show(found.model_dump(mode="json"), comparison_words(found), as_json=as_json)
 
 
 @specialist.command("promote")
@@ -117,20 +128,24 @@ def promote(number: Number, by: By = None, as_json: AsJson = False) -> None:
     """Let a better specialist serve, once somebody else has approved it."""
     request = {"specialist": number, "requester": by or user_name()}
     done = run_flow("flows.specialist.promote_specialist", request=request)
-    words = f"Specialist {done.specialist} serves {done.name}: {' and '.join(done.reviewers)}."
+    place = f" in the place of {done.replaced}" if done.replaced else ""
+    who = " and ".join(done.reviewers)
+    words = f"Specialist {done.specialist} serves {done.name}{place}: {who}."
     show(done.model_dump(mode="json"), words, as_json=as_json)
 
 
 @specialist.command("rollback")
 def rollback(name: Name = None, by: By = None, as_json: AsJson = False) -> None:
-    """Let the specialist serve again that did before the one that does."""
+    """Let the specialist serve again that did before the one that does, if it is whole."""
     without_a_run()
     from tasks.specialist_serving import known_name, rolled_back
 
-    async def back() -> "Specialist":
+    async def back() -> tuple["Specialist", str]:
         return await rolled_back(await known_name(name), by or user_name())
 
-    found = run_async(back())
+    found, damaged = run_async(back())
+    if damaged:
+        tell(damaged)
     words = f"Specialist {found.id} serves {found.name} again."
     show({"name": found.name, "id": found.id}, words, as_json=as_json)
 
@@ -194,7 +209,7 @@ def drift(
         for week in found.weeks
     ]
     result = found.model_dump(mode="json") | {"shifted": found.is_shifted}
-    show(result, "\n".join(lines), as_json=as_json)
+    show(result, "\n".join([*lines, found.words]), as_json=as_json)
 
 
 def route(
@@ -237,75 +252,4 @@ def route(
     }
     with bars():
         done = run_flow("flows.specialist.route_tickets", request=request)
-    show(done.model_dump(mode="json"), _routed(done), as_json=as_json)
-
-
-def _result(found: "Specialist") -> dict[str, Any]:
-    card = found.card
-    return {
-        "id": found.id,
-        "name": found.name,
-        "accuracy": card.figures.accuracy,
-        "coverage_at_target": card.figures.coverage_at_target,
-        "ece": card.figures.ece,
-        "seconds": round(60 * card.minutes, 1),
-        "target": card.target,
-        "threshold": card.threshold.model_dump(),
-        "labels": len(card.labels),
-        "texts": sum(card.parts.values()),
-        "figures": card.figures.model_dump(),
-        "source": found.source,
-        "data_sha256": found.data_sha256,
-        "epochs": card.epochs,
-        "device": card.device,
-        "notes": [*card.notes],
-        "made_at": found.made_at.isoformat(),
-    }
-
-
-def _words(found: "Specialist") -> str:
-    card, of = found.card, found.card.figures
-    lines = [
-        _line(found, serves=False),
-        f"accuracy {of.accuracy:.1%} ({of.interval[0]:.1%} to {of.interval[1]:.1%}) on {of.texts:,}"
-        " texts that it has not learned from",
-        f"at {card.target:.0%} accuracy it could answer {of.coverage_at_target:.1%}; with its "
-        f"certified threshold it answers {of.acted_on:.1%} by itself",
-        f"calibration error {of.ece:.3f} (before: {of.ece_before:.3f})",
-    ]
-    if of.outside_auroc is not None:
-        lines.append(f"texts that no label fits are told from others with {of.outside_auroc:.3f}")
-    return "\n".join([*lines, f"`patterns specialist promote {found.id}` lets it serve."])
-
-
-def _line(found: "Specialist", *, serves: bool) -> str:
-    card = found.card
-    return (
-        f"{found.id}  {found.name}{'  serves' if serves else ''}  {card.figures.accuracy:.1%}, "
-        f"{len(card.labels)} labels, {sum(card.parts.values()):,} texts, {found.made_at:%Y-%m-%d}"
-    )
-
-
-def _compared(found: "Comparison") -> str:
-    low, high = found.difference_interval
-    other = f"specialist {found.champion.specialist}" if found.champion else "the commonest label"
-    return (
-        f"Specialist {found.challenger.specialist} is right on {found.challenger.accuracy:.1%} of "
-        f"{found.texts:,} texts, {other} on {found.challenger.accuracy - found.difference:.1%}: "
-        f"{100 * found.difference:+.1f} points (95 % interval {100 * low:+.1f} to "
-        f"{100 * high:+.1f})."
-    )
-
-
-def _routed(done: "RoutingDone") -> str:
-    lines = [
-        f"{count:,} of {done.texts:,} by {who}"
-        for who, count in (
-            (f"specialist {done.specialist}", done.by_specialist),
-            ("a model", done.by_model),
-            ("people", done.by_person),
-            ("nobody", done.by_nobody),
-        )
-        if count
-    ]
-    return "\n".join([*lines, *([f"The labels are in {done.file}."] if done.file else [])])
+    show(done.model_dump(mode="json"), routing_words(done), as_json=as_json)

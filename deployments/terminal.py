@@ -1,13 +1,14 @@
 """What the commands share: results on stdout, everything else on stderr, flows run to their end."""
 
 import asyncio
+import gc
 import getpass
 import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -32,22 +33,43 @@ def show(result: dict[str, Any], text: str, *, as_json: bool) -> None:
     typer.echo(json.dumps(result, ensure_ascii=False) if as_json else text)
 
 
+def table_text(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """A table for a person at the terminal; all but the first columns are numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(head):
+        table.add_column(name, justify="left" if number < left else "right")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=200, color_system=None)
+    with console.capture() as written:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in written.get().splitlines())
+
+
 def tell(message: str) -> None:
     """A word to the person at the terminal, beside the result."""
     typer.echo(message, err=True)
 
 
-def run_flow(entrypoint: str, **parameters: Any) -> Any:
-    """Run the flow ``package.module.name`` here, on the Prefect server that is meant.
+def run_flow(entrypoint: str, *, asks: bool = True, **parameters: Any) -> Any:
+    """Run the flow ``package.module.name`` here, on the Prefect server that is meant. ``asks``:
+    whether it calls models.
 
     Returns its result and raises its errors. Its log, tracebacks included, goes to its page in the
     UI, whose address is told; to the terminal only where PREFECT_LOGGING_LEVEL is set. The flow is
     imported here because Prefect reads its settings when it is imported.
     """
     with _on_the_server():
-        flow = _flow(entrypoint)
-        _validate(flow, parameters)
-        return run_async(flow(**parameters))
+        gc.disable()  # modules are no garbage, now or later: to look at them takes seconds
+        try:
+            flow = _flow(entrypoint)
+            _validate(flow, parameters)
+            return run_async(_made_ready(flow(**parameters), asks=asks))
+        finally:
+            gc.enable()
 
 
 def go_on(entrypoint: str, run: "FlowRun") -> Any:
@@ -155,6 +177,20 @@ def _flow(entrypoint: str) -> "Flow[..., Any]":
     if "PREFECT_LOGGING_LEVEL" not in os.environ:
         _silence_console()
     return flow.with_options(on_running=[_tell_address])  # type: ignore[no-any-return]
+
+
+async def _made_ready(run: Coroutine[Any, Any, Any], *, asks: bool) -> Any:
+    """Make ready what the first call would wait for, and await the run: the clients of the models
+    take seconds to import, and a run's time is its own."""
+    from infra.errors import PatternsError
+    from infra.llm import open_door
+
+    if asks:
+        with suppress(PatternsError):  # it will fail in the run, and be shown there
+            await open_door()
+    gc.freeze()
+    gc.enable()
+    return await run
 
 
 async def _again(flow: "Flow[..., Any]", run: "FlowRun") -> Any:

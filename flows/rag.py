@@ -22,6 +22,7 @@ from tasks.cited_answers import (
     standalone,
 )
 from tasks.cited_answers_report import publish_cited_answer
+from tasks.collection_changes import one_at_a_time
 from tasks.document_collections import read_kept_views
 from tasks.ingestion import (
     Ingested,
@@ -30,7 +31,6 @@ from tasks.ingestion import (
     ingested,
     judge,
     load,
-    one_at_a_time,
     require_ingested,
     write,
 )
@@ -78,7 +78,7 @@ async def evaluate_retrieval(request: EvaluationRequest) -> Evaluation:
     """How well the live version of a collection, and the one before it, find what was judged
     relevant, and how often questions are answered with support, or rightly refused."""
     async with charged():
-        judged = load_judged(request)
+        judged = await load_judged(request)
         views = await read_kept_views(request.collection)
         qualities = [
             await measure_retrieval(view, judged, mode) for view in views for mode in request.modes

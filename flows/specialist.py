@@ -97,7 +97,8 @@ async def route_tickets(request: RouteRequest) -> RoutingDone:
                 routed = await decided_by_model(routed, corpus, asking)
         left = await gathered(request, routed, corpus)
         outcomes = await review_all(reviews_of(request, specialist, left))
-        done = await keep_decisions(request, specialist, corpus, with_people(routed, outcomes))
+        routed = with_people(routed, corpus, left, outcomes)
+        done = await keep_decisions(request, specialist, corpus, routed)
         await publish_routing(done)
     require_answered(done)
     return done

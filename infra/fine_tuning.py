@@ -16,15 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from infra.assets import ensure_asset
-from infra.classifier_training import (
-    OUTSIDE,
-    TOKENIZER,
-    Epoch,
-    Labelled,
-    Recipe,
-    Training,
-    rows_of,
-)
+from infra.classifier_model import TOKENIZER, rows_of
+from infra.classifier_recipe import OUTSIDE, Epoch, Labelled, Recipe
+from infra.classifier_training import Training
 from infra.encoders import Encoder
 from infra.errors import InputError, SettingsError
 from infra.storage import private_directory, writing
@@ -161,4 +155,5 @@ def _best(history: Sequence[Epoch]) -> int:
 def _is_over(history: Sequence[Epoch], epochs: int, patience: int) -> bool:
     if not history:
         return False
-    return len(history) >= epochs or len(history) - _best(history) >= patience
+    rose = max(history, key=lambda each: each.check_accuracy).number  # the first of equals
+    return len(history) >= epochs or len(history) - rose >= patience

@@ -176,13 +176,23 @@ async def grant(
     """Give the proposer the readable columns of tables, the applier all of them to read and the
     writable ones to change, and take everything else away from both. By table: schema.table."""
     settings = get_settings()
-    proposer, applier = (sql.Identifier(r) for r in (settings.proposer_role, settings.applier_role))
     for role in (settings.proposer_role, settings.applier_role):
         granted = await connection.execute(queries()["granted_tables"], {"role": role})
         for row in await granted.fetchall():
             name = sql.Identifier(row["schema"], row["table"])
             revoke = sql.SQL("revoke all on {} from {}").format(name, sql.Identifier(role))
             await connection.execute(revoke)
+    await grant_besides(connection, readable, writable)
+
+
+async def grant_besides(
+    connection: Connection,
+    readable: Mapping[str, Sequence[str]],
+    writable: Mapping[str, Sequence[str]],
+) -> None:
+    """`grant`, but nothing is taken away."""
+    settings = get_settings()
+    proposer, applier = (sql.Identifier(r) for r in (settings.proposer_role, settings.applier_role))
     for table, columns in readable.items():
         names = {
             "schema": sql.Identifier(table.split(".", 1)[0]),

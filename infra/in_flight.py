@@ -8,8 +8,10 @@ from weakref import WeakValueDictionary
 from infra.errors import PatternsError
 from infra.notices import notice
 from infra.postgres import fetch
+from infra.providers import slots_of
 from infra.slots import HEARTBEAT, HOLDER, LEASE, Slots
 
+_AHEAD = 64  # calls that may be looked up while all slots are in use: hits need none
 _POLL = 2.0  # seconds, beneath LISTEN, while another holder works on the same request
 
 
@@ -20,14 +22,11 @@ async def wait_for_call(key: bytes) -> None:
 
 
 class CallsInFlight:
-    """What one event loop shares: slots, calls in flight and the heartbeat that keeps both.
-
-    ``answered``: replies so far, by model.
-    """
+    """What one event loop shares: slots, calls in flight and the heartbeat that keeps both."""
 
     def __init__(self) -> None:
-        self.answered: dict[str, int] = {}
         self._slots: dict[str, Slots] = {}
+        self._places: dict[str, asyncio.Semaphore] = {}
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._held: set[bytes] = set()
         self._beat: asyncio.Task[None] | None = None
@@ -41,6 +40,13 @@ class CallsInFlight:
         """Single flight within the process: equal requests go one after another."""
         async with self._locks.setdefault(key, asyncio.Lock()):
             yield
+
+    def place(self, model: str) -> asyncio.Semaphore:
+        """A place among the calls that are looked up or asked: 64 more than the model has slots.
+
+        The others wait without a claim: of thousands, none would be sent before all had theirs.
+        """
+        return self._places.setdefault(model, asyncio.Semaphore(slots_of(model) + _AHEAD))
 
     @asynccontextmanager
     async def holding(self, key: bytes) -> AsyncIterator[None]:

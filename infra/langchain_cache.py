@@ -128,8 +128,7 @@ class PatternsCache(BaseCache):
         call = _call(prompt, llm_string)
         claim = self._claims.pop(call["key"], None)
         taken = time.perf_counter() - claim.at if claim else 0.0
-        await fetch("make_call", call)
-        await fetch("keep_reply", _reply(call["key"], generations, taken))
+        await fetch("keep_reply", {**call, **_NEW, **_reply(generations, taken)})
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._started()).result()
@@ -147,16 +146,12 @@ class PatternsCache(BaseCache):
         return self._loop
 
 
-def _reply(key: bytes, generations: Sequence[Generation], seconds: float) -> dict[str, Any]:
+def _reply(generations: Sequence[Generation], seconds: float) -> dict[str, Any]:
     used = [_tokens(each) for each in generations]
     asked, told = sum(a for a, _, _ in used), sum(t for _, t, _ in used)
     model = next((name for _, _, name in used if name), PROMPT)
     return {
-        **_NOBODY,
-        "key": key,
         "text": storable(dumps(list(generations))),
-        "prompt": PROMPT,
-        "version": "",
         "model": model,
         "prompt_tokens": asked,
         "completion_tokens": told,

@@ -8,7 +8,8 @@
 Every use is a row of the ledger. A reply is kept under the hash of its request, so the same request
 is paid for once, by whichever process comes first; a holder that dies loses its lease and the next
 one asks. Transient errors are tried again, a reply that does not fit its schema is asked for again
-with the error, at most twice.
+with the error, and one that was cut off just again, at most twice. What an endpoint is too busy for
+waits for its turn (`infra.pace`).
 """
 
 import asyncio
@@ -20,10 +21,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ValidationError
 
 from infra.budget import current_run
+from infra.call_rows import call_row, claim_row, ledger_row, use_row
 from infra.errors import (
     DatabaseError,
     ModelError,
@@ -35,18 +36,18 @@ from infra.errors import (
 from infra.in_flight import CallsInFlight, wait_for_call
 from infra.messages import Message, storable
 from infra.notices import stop_listening
+from infra.pace import LONGEST_PAUSE
 from infra.postgres import close_pool, fetch, open_pool
 from infra.providers import RawReply, close_clients, open_clients, price_of, send
 from infra.request import Request
 from infra.settings import get_settings
-from infra.slots import HOLDER, LEASE, wait_for_rate
+from infra.slots import return_slots, wait_for_rate
 
 _log = logging.getLogger(__name__)
 
 TRIES = 6  # of one request while the endpoint fails
 TRIES_AT_FIRST = 3  # while it has never answered: then it is rather a wrong setting than a fault
-LONGEST_PAUSE = 60.0  # seconds between two tries
-REASKS = 2  # of a reply that does not fit its schema
+REASKS = 2  # of a reply that does not fit its schema, or was cut off
 _LATE = 10.0  # seconds that a reply may still take when nobody waits for it any more
 
 
@@ -73,8 +74,8 @@ async def complete(request: Request) -> Reply:
     """
     door, started = _door(), time.perf_counter()
     while True:
-        async with door.alone(request.key):
-            kept = await fetch("use_or_claim_call", _claim(request))
+        async with door.alone(request.key), door.place(request.model):
+            kept = await fetch("use_or_claim_call", claim_row(request))
             if kept and kept[0]["ours"]:
                 if kept[0]["damaged"]:
                     _log.warning("A stored reply of %s was damaged: asked again.", request.prompt)
@@ -95,7 +96,7 @@ async def kept_reply(request: Request, similar_to: bytes | None = None) -> Reply
         "key": similar_to or request.key,
         "ttl": get_settings().cache_ttl,
         "served_by": kind,
-        **_use(request),
+        **use_row(request),
     }
     rows = await fetch("use_reply", params)
     return _stored(request, rows[0], started, kind) if rows else None
@@ -138,32 +139,14 @@ def _reply(
     )
 
 
-def _claim(request: Request) -> dict[str, Any]:
-    return {
-        "key": request.key,
-        "model": request.model,
-        "request": Jsonb(request.content),
-        "sources": list(request.sources),
-        "inputs": _inputs(request),
-        "tenant": request.tenant,
-        "ttl": get_settings().cache_ttl,
-        "holder": HOLDER,
-        "lease": LEASE,
-        **_use(request),
-    }
-
-
-def _inputs(request: Request) -> Jsonb | None:
-    if request.inputs is None:
-        return None
-    return Jsonb({name: storable(text) for name, text in request.inputs.items()})
-
-
 async def _ask(request: Request, door: CallsInFlight, started: float) -> Reply:
     messages = request.messages
     for remaining in range(REASKS, -1, -1):
         try:
             raw, value = await _ask_until_answered(request, messages, door)
+        except ReplyTruncated:
+            if request.divisible or not remaining:
+                raise
         except ReplyMalformed as error:
             if not remaining:
                 raise ReplyMalformed(
@@ -182,23 +165,24 @@ async def _ask(request: Request, door: CallsInFlight, started: float) -> Reply:
 async def _ask_until_answered(
     request: Request, messages: tuple[Message, ...], door: CallsInFlight
 ) -> tuple[RawReply, BaseModel | None]:
-    tries = 0
+    pace, tries = door.slots(request.model).pace, 0
     answered_at_first: int | None = None  # when the first try had failed
+    answered_before = pace.answers  # when the last one had
     while True:
-        answered_before = door.answered.get(request.model, 0)
         try:
             return await _ask_once(request, messages, door)
         except ModelError as error:
             if not error.transient:
                 raise
             # A busy endpoint that serves our other calls is no broken one: wait without counting.
-            served_others = door.answered.get(request.model, 0) > answered_before
-            tries += not (isinstance(error, ModelRateLimited) and served_others)
-            answered = door.answered.get(request.model, 0)
+            busy = isinstance(error, ModelRateLimited)
+            tries += not (busy and pace.answers > answered_before)
+            answered_before = pace.answers
             if answered_at_first is None:
-                answered_at_first = answered
-            if tries >= (TRIES if answered else TRIES_AT_FIRST):
-                error.endpoint_down = answered == answered_at_first
+                answered_at_first = pace.answers
+            failed = max(tries, pace.silence if busy else 0)
+            if failed >= (TRIES if pace.answers else TRIES_AT_FIRST):
+                error.endpoint_down = pace.answers == answered_at_first
                 raise
             await asyncio.sleep(_pause(tries, error))
 
@@ -232,7 +216,7 @@ async def _send_and_keep(
     try:
         async with (
             door.slots(request.model).hold(),
-            budget.call(request.model, size, request.max_tokens),
+            budget.call(request.model, size, request.max_tokens, request.key),
         ):
             sent.set()
             started = time.perf_counter()
@@ -241,13 +225,13 @@ async def _send_and_keep(
             )
             cost = price_of(request.model, raw.prompt_tokens, raw.completion_tokens)
             budget.spend(raw.prompt_tokens + raw.completion_tokens, cost)
-        door.answered[request.model] = door.answered.get(request.model, 0) + 1
         value = _usable(request, raw)
     except ModelError as error:
         spent = replace(raw, seconds=time.perf_counter() - started)
-        await fetch("note_failure", _row(request, spent, error))
+        await fetch("note_failure", ledger_row(request, spent, error))
         raise
-    await fetch("keep_reply", {"text": storable(raw.text), **_row(request, raw)})
+    kept = {**call_row(request), **ledger_row(request, raw), "text": storable(raw.text)}
+    await fetch("keep_reply", kept)
     return raw, value
 
 
@@ -263,31 +247,6 @@ def _usable(request: Request, raw: RawReply) -> BaseModel | None:
         return _validated(request, raw.text)
     except ValidationError as error:
         raise ReplyMalformed(_faults(error), raw.text) from None
-
-
-def _row(request: Request, raw: RawReply, error: ModelError | None = None) -> dict[str, Any]:
-    return {
-        "key": request.key,
-        "model": request.model,
-        "prompt_tokens": raw.prompt_tokens,
-        "completion_tokens": raw.completion_tokens,
-        "cost_usd": price_of(request.model, raw.prompt_tokens, raw.completion_tokens),
-        "latency_ms": raw.seconds * 1000,
-        "error": type(error).__name__ if error else None,
-        **_use(request),
-    }
-
-
-def _use(request: Request) -> dict[str, Any]:
-    run = current_run.get()
-    return {
-        "prompt": request.prompt,
-        "version": request.version,
-        "root_run": run.root_run,
-        "flow_run": run.flow_run,
-        "flow": run.flow,
-        "task_run": run.task_run,
-    }
 
 
 def _validated(request: Request, text: str) -> BaseModel | None:
@@ -330,6 +289,6 @@ async def close_door() -> None:
         door.stop()
         await stop_listening()
         with suppress(DatabaseError):  # the leases run out by themselves
-            await fetch("return_slots", {"holder": HOLDER})
+            await return_slots()
     await close_clients()
     await close_pool()

@@ -2,15 +2,21 @@
 
 The pool belongs to the running event loop and ends with it. Before it opens, the embedded server
 is started where it is the one in use, and the schema is brought up to date.
+
+A server that restarts, or a connection that breaks, is waited for: for a connection, and with what
+may be repeated, also when it breaks in the midst of it. That is a statement whose SQL says so, and
+the work of `repeated`. Anything else ends with DatabaseUnavailable, as nobody knows how far it got.
 """
 
 import asyncio
 import logging
+import random
 import select
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
@@ -26,9 +32,10 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from infra.connection import checked_url, parameters, translated
 from infra.embedded_postgres import ensure_running
+from infra.errors import DatabaseUnavailable
 from infra.schema import migrate
 from infra.settings import get_settings
-from infra.sql import queries
+from infra.sql import queries, repeatable
 
 __all__ = [
     "Connection",
@@ -41,6 +48,7 @@ __all__ = [
     "database_url",
     "fetch",
     "open_pool",
+    "repeated",
     "statement",
     "transaction",
 ]
@@ -49,6 +57,9 @@ Connection = psycopg.AsyncConnection[DictRow]
 _Pool = AsyncConnectionPool[Connection]
 _log = logging.getLogger(__name__)
 _NOWHERE = logging.NullHandler()
+_PATIENCE = 30.0  # seconds, for a server that restarts
+_PAUSE = (0.1, 0.5)  # seconds, at random, before what may be repeated is
+T = TypeVar("T")
 
 
 class TsVector(tuple[str, ...]):
@@ -90,9 +101,27 @@ async def fetch(
 
     ``numbers``: what `statement` takes.
     """
-    async with _connection() as connection:
-        cursor = await connection.execute(statement(name, **numbers), params)
-        return await cursor.fetchall() if cursor.description else []
+
+    async def once() -> list[dict[str, Any]]:
+        async with _connection() as connection:
+            cursor = await connection.execute(statement(name, **numbers), params)
+            return await cursor.fetchall() if cursor.description else []
+
+    return await (_patiently(once) if name in repeatable() else once())
+
+
+async def repeated(work: Callable[[Connection], Awaitable[T]]) -> T:
+    """The result of work in one transaction, done again from its start when its connection breaks.
+
+    It may do nothing but in the database, and twice must be the same as once: where the connection
+    breaks in the commit, nobody knows whether that was done.
+    """
+
+    async def once() -> T:
+        async with transaction() as connection:
+            return await work(connection)
+
+    return await _patiently(once)
 
 
 def statement(name: str, **numbers: int) -> LiteralString | sql.Composed:
@@ -116,6 +145,19 @@ async def alone(what: str) -> AsyncIterator[None]:
                 _log.warning("Another process is at %s: waiting for it to end.", what)
                 await connection.execute(queries()["take_lock"], {"what": what})
             yield
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    await _pool()  # a server that was never there is no broken connection
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return await work()
+        except DatabaseUnavailable as error:
+            if time.monotonic() > patience:
+                raise
+            _log.warning("Trying again: %s", error)
+            await asyncio.sleep(random.uniform(*_PAUSE))
 
 
 @lru_cache(maxsize=1024)
@@ -184,7 +226,7 @@ def _unopened(connections: WeakSet[Connection]) -> _Pool:
         max_size=get_settings().database_connections,
         configure=configure,
         check=_check,
-        timeout=30,
+        timeout=_PATIENCE,
         open=False,
     )
 

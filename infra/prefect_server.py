@@ -20,7 +20,7 @@ from infra.background import LOOPBACK, ensure_service, port_of, running_service,
 from infra.storage import private_directory
 
 _NAME = "prefect"
-_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _PATIENCE = 120.0  # seconds: the first start migrates an empty database
 
 # Wanted unless the environment says otherwise. The batch sizes triple the rate at which task runs
@@ -45,13 +45,13 @@ def ensure_running(home: Path) -> str:
 
     Raises EmbeddedServerError with the end of its log when it does not start.
     """
-    database = os.environ.get(_DATABASE) or embedded_postgres.prefect_url(home)
+    database = os.environ.get(DATABASE) or embedded_postgres.prefect_url(home)
     preferences = {name: os.environ.get(name, value) for name, value in _PREFERENCES.items()}
     settings = {
         **preferences,
         "PREFECT_HOME": str(private_directory(home.absolute() / "prefect")),
         "PREFECT_SERVER_API_HOST": LOOPBACK,
-        _DATABASE: database,
+        DATABASE: database,
     }
     service = ensure_service(
         home, _NAME, _command, answers, environment=settings, patience=_PATIENCE

@@ -1,27 +1,16 @@
-"""Chat models by name: built by LangChain, asked once, their errors translated once."""
+"""Chat models by name: built by LangChain, asked once."""
 
 import asyncio
 import json
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import aiohttp
-import httpx
-
 from infra import local_model
-from infra.errors import (
-    ContextOverflow,
-    ModelError,
-    ModelRateLimited,
-    ModelRefused,
-    ModelRejected,
-    ModelUnavailable,
-)
+from infra.errors import ModelRejected
 from infra.messages import Message, ToolSchema
+from infra.provider_errors import first_line, translated
 from infra.settings import Role, get_settings
 
 if TYPE_CHECKING:
@@ -29,10 +18,6 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
 _clients: dict[tuple[Any, ...], "asyncio.Future[BaseChatModel]"] = {}
-_CONNECTION_ERRORS = (aiohttp.ClientError, httpx.HTTPError)
-
-_WHERE = "See `patterns doctor`; PATTERNS_CHAT_BASE_URL names the endpoint."
-_OVERFLOW = re.compile("maximum context|context (?:length|window|size)|exceed.{0,30}context")
 
 LOCAL_TIMEOUT = 600.0  # seconds: a CPU reads a full context in minutes
 
@@ -101,7 +86,7 @@ async def send(
     patience = LOCAL_TIMEOUT if is_local(model) else get_settings().chat_timeout
     started = time.perf_counter()
     # A time limit of its own: the client's is for the next byte, and an endpoint may dribble.
-    with _translated(model):
+    with translated(model):
         async with asyncio.timeout(patience):
             if tools:
                 limit: dict[str, Any] = {"max_tokens": max_tokens} if _speaks_openai(model) else {}
@@ -264,12 +249,12 @@ def _built(
         return _chat_class(provider)(name, options)
     except ImportError as error:
         raise ModelRejected(
-            f"The provider {provider} needs a package: {_first_line(error)} "
+            f"The provider {provider} needs a package: {first_line(error)} "
             f"Install it (pip install langchain-{provider}) and try again."
         ) from error
     except ValueError as error:
         raise ModelRejected(
-            f"The chat model {provider}:{name} cannot be set up: {_first_line(error)} "
+            f"The chat model {provider}:{name} cannot be set up: {first_line(error)} "
             "Check PATTERNS_CHAT_MODEL, or the name that was given, and PATTERNS_CHAT_API_KEY."
         ) from error
     except Exception as error:  # each provider refuses a missing key with a class of its own
@@ -290,72 +275,6 @@ def _chat_class(provider: str) -> "Callable[[str, dict[str, Any]], BaseChatModel
     return lambda name, options: init_chat_model(name, model_provider=provider, **options)
 
 
-@contextmanager
-def _translated(model: str) -> Iterator[None]:
-    from langchain_core.exceptions import ContextOverflowError, ModelError
-
-    try:
-        yield
-    except TimeoutError as error:
-        raise ModelUnavailable(
-            f"{model} has not answered in time: PATTERNS_CHAT_TIMEOUT says how long to wait."
-        ) from error
-    except ContextOverflowError as error:
-        raise ContextOverflow(f"{model}: the request is longer than its context.") from error
-    except Exception as error:
-        status = _status_of(error)
-        if status is not None:
-            raise _refused(model, status, error) from error
-        # Also bodies that are no JSON.
-        if not isinstance(error, (ModelError, ValueError, OSError, *_CONNECTION_ERRORS)):
-            raise
-        raise ModelUnavailable(
-            f"{model} does not answer: {type(error).__name__}: {_first_line(error)} {_WHERE}"
-        ) from error
-
-
-def _status_of(error: Exception) -> int | None:
-    """The HTTP status of an error, whichever client's it is."""
-    from langchain_core import exceptions as vendor
-
-    said = getattr(error, "status_code", None)
-    if isinstance(said, int):
-        return said
-    statuses = {
-        vendor.ModelRateLimitError: 429,
-        vendor.ModelInvalidRequestError: 400,
-        vendor.ModelAuthenticationError: 401,
-        vendor.ModelPermissionDeniedError: 403,
-        vendor.ModelNotFoundError: 404,
-    }
-    return next((status for kind, status in statuses.items() if isinstance(error, kind)), None)
-
-
-def _refused(model: str, status: int, error: Exception) -> ModelError:
-    """The error of ours that an endpoint's status stands for."""
-    said, code = _first_line(error), getattr(error, "code", None)
-    if status == 429:
-        return ModelRateLimited(
-            f"{model} answers 429: {said} Lower PATTERNS_CHAT_SLOTS, or set "
-            "PATTERNS_CHAT_REQUESTS_PER_MINUTE to what the endpoint allows.",
-            _retry_after(error),
-        )
-    if status >= 500 or status == 408:
-        return ModelUnavailable(f"{model} answers {status}: {said} {_WHERE}")
-    if code in ("content_filter", "content_policy_violation", "invalid_prompt"):
-        return ModelRefused(f"{model} declined to answer: {said}")
-    if code == "context_length_exceeded" or _OVERFLOW.search(str(error).lower()):
-        return ContextOverflow(f"{model}: the request is longer than its context.")
-    if status in (401, 403):
-        return ModelRejected(f"{model} refuses the key: {said} Check PATTERNS_CHAT_API_KEY.")
-    if status == 404:
-        return ModelRejected(
-            f"The endpoint does not know {model}: {said} Check PATTERNS_CHAT_MODEL "
-            "and PATTERNS_CHAT_BASE_URL."
-        )
-    return ModelRejected(f"{model} refuses the request: {said}")
-
-
 def _finish(reply: "AIMessage") -> Literal["whole", "truncated", "refused"]:
     said = reply.response_metadata
     reason = said.get("finish_reason") or said.get("stop_reason")
@@ -364,19 +283,3 @@ def _finish(reply: "AIMessage") -> Literal["whole", "truncated", "refused"]:
     if reason in ("content_filter", "refusal") or reply.additional_kwargs.get("refusal"):
         return "refused"
     return "whole"
-
-
-def _retry_after(error: BaseException) -> float | None:
-    headers = getattr(error, "headers", None) or getattr(
-        getattr(error, "response", None), "headers", {}
-    )
-    try:
-        if "retry-after-ms" in headers:
-            return float(headers["retry-after-ms"]) / 1000
-        return float(headers["retry-after"])
-    except (KeyError, ValueError):  # absent, or the HTTP date form, which model servers do not use
-        return None
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:300].rstrip(".") + "."

@@ -21,6 +21,8 @@ class Request:
     to ask again for a new sample. ``inputs``: of the prompt, kept beside the call for a replay.
     ``tools``: of which the model may ask for calls; the reply is then an `infra.messages.Turn`.
     ``tenant``: whose reply nobody else is given. ``corpus``: version of what the answer rests on.
+    ``divisible``: whoever asks can ask for less when the reply was cut off, which is no part of the
+    key: it is not asked for again then.
     """
 
     prompt: str
@@ -35,6 +37,7 @@ class Request:
     tenant: str = ""
     corpus: str = ""
     tools: tuple[ToolSchema, ...] = ()
+    divisible: bool = False
 
     @cached_property
     def schema(self) -> dict[str, Any] | None:

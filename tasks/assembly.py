@@ -12,7 +12,6 @@ from prefect.cache_policies import NO_CACHE
 from infra.embeddings import embedder_name
 from infra.postgres import fetch
 from infra.providers import model_of
-from tasks.asking import ask
 from tasks.findings import Figures, Finding, GroupNarrative, Quote, Report, Section, keep_citations
 from tasks.prompts import load_prompt
 from tasks.quotes import quotes_of, sentences_of
@@ -21,7 +20,7 @@ from tasks.runs import is_transient, together
 from tasks.steps import current_root_run
 from tasks.summaries import prompts_of
 from tasks.timeline import count_timeline
-from tasks.wording import UNUSABLE, Synthesis, Words
+from tasks.wording import Synthesis, Words, answer
 
 if TYPE_CHECKING:
     from tasks.corpus import Corpus
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 _GROUPS = 12  # largest groups that get a narrative
 _GROUP_THEMES = 5  # largest themes of a group that its narrative is made from
 _RARE_TITLE = 70  # characters
+_NAMED = 20  # tickets of one lost passage
 
 
 class Evidence:
@@ -86,7 +86,8 @@ async def assemble(
     quotes = await quotes_of(tree, facts)
     themes = [_theme(leaf, plain[leaf.id], quotes[leaf.id], evidence, tree) for leaf in tree.leaves]
     findings = (*themes, *_rare(tree, facts, evidence))
-    narratives, in_groups, unsaid = await _narratives(corpus, evidence, themes)
+    sources = {tree.name_of(leaf.id): plain[leaf.id].sources for leaf in tree.leaves}
+    narratives, in_groups, unsaid = await _narratives(corpus, evidence, themes, sources)
     headline, in_headline = keep_citations(synthesis.headline, ())
     narrative, in_overview = _narrative(headline, synthesis.overview, tree, plain, evidence)
     period, timeline = count_timeline(findings, evidence.happened_at)
@@ -109,6 +110,7 @@ async def assemble(
         groups=narratives,
         period=period,
         timeline=timeline,
+        generation=tree.generation,
         refitted=tree.refitted,
         lost=(*_lost(facts, tree, words, synthesis), *unsaid),
         figures=Figures(
@@ -131,12 +133,22 @@ def _lost(
     facts: "Facts", tree: "Tree", words: Mapping[int, Words], synthesis: Synthesis
 ) -> list[str]:
     """What failed for good, each with the reason."""
-    lost = [f"passage {sha256[:12]}: {why}" for sha256, why in sorted(facts.failed.items())]
+    lost = [
+        f"passage {sha256[:12]}{_named(facts.failed_in.get(sha256, ()))}: {why}"
+        for sha256, why in sorted(facts.failed.items())
+    ]
     lost += [f"{tree.name_of(leaf)}: not compared with its neighbour" for leaf in tree.undecided]
     lost += [
         f"{tree.name_of(n)}: {said.failed}" for n, said in sorted(words.items()) if said.failed
     ]
     return lost + ([f"synthesis: {synthesis.failed}"] if synthesis.failed else [])
+
+
+def _named(tickets: Sequence[str]) -> str:
+    """The tickets that a piece of text is in; of many only the first, since the report lists, in
+    `Report.unassigned`, all that are in nothing else."""
+    more = f" and {len(tickets) - _NAMED:,} more" if len(tickets) > _NAMED else ""
+    return f" of {', '.join(tickets[:_NAMED])}{more}" if len(tickets) else ""
 
 
 async def run_totals() -> dict[str, Any]:
@@ -226,15 +238,19 @@ def _narrative(
 
 
 async def _narratives(
-    corpus: "Corpus", evidence: Evidence, themes: Sequence[Finding]
+    corpus: "Corpus",
+    evidence: Evidence,
+    themes: Sequence[Finding],
+    sources: Mapping[str, tuple[str, ...]],
 ) -> tuple[tuple[GroupNarrative, ...], int, list[str]]:
     """Every group, the largest first, the largest ones with a sentence on what they report; how
-    many citations were dropped; and the sentences that could not be had, with the reason."""
+    many citations were dropped; and the sentences that could not be had, with the reason.
+    ``sources``: what the words of each theme rest on."""
     if corpus.columns.group_by is None:
         return (), 0, []
     counts = evidence.groups(evidence.tickets)
     groups = sorted(counts, key=lambda group: (-counts[group], group))
-    told = await together(_sentence(group, themes) for group in groups[:_GROUPS])
+    told = await together(_sentence(group, themes, sources) for group in groups[:_GROUPS])
     said = dict(zip(groups, told, strict=False))
     plain = {group: keep_citations(text, ()) for group, (text, _) in said.items()}
     narratives = tuple(
@@ -247,7 +263,9 @@ async def _narratives(
     return narratives, sum(dropped for _, dropped in plain.values()), unsaid
 
 
-async def _sentence(group: str, themes: Sequence[Finding]) -> tuple[str, str | None]:
+async def _sentence(
+    group: str, themes: Sequence[Finding], sources: Mapping[str, tuple[str, ...]]
+) -> tuple[str, str | None]:
     """What a group reports most, in a sentence; or none, and why."""
     most = sorted(themes, key=lambda theme: (-theme.groups.get(group, 0), theme.id))
     shown = [theme for theme in most[:_GROUP_THEMES] if group in theme.groups]
@@ -255,11 +273,9 @@ async def _sentence(group: str, themes: Sequence[Finding]) -> tuple[str, str | N
         return "", None
     # In an order of their own: a changed count alone must not change what the model reads.
     lines = sorted(f"- {theme.title}: {theme.detail}" for theme in shown)
-    try:
-        reply = await ask("describe_group", {"themes": "\n".join(lines)})
-    except UNUSABLE as error:
-        return "", type(error).__name__
-    return str(getattr(reply.value, "sentence", "")), None
+    rests_on = tuple(dict.fromkeys(source for theme in shown for source in sources[theme.id]))
+    said = await answer("describe_group", {"themes": "\n".join(lines)}, rests_on)
+    return ("", said) if isinstance(said, str) else (str(getattr(said, "sentence", "")), None)
 
 
 def _without_citations(words: Mapping[int, Words]) -> tuple[dict[int, Words], int]:

@@ -108,11 +108,16 @@ async def clear() -> int:
     return await _evicted()
 
 
+async def drop_unusable() -> int:
+    """Drop the kept replies that are too old to be given, or damaged; how many."""
+    return await _evicted(unusable=True)
+
+
 async def tend() -> Tended:
     """Drop what may not be given any more and what is above the limit; embed anew the questions of
     another embedder; learn from all observations."""
     settings, above = get_settings(), 0
-    expired = await _evicted(unusable=True)
+    expired = await drop_unusable()
     if settings.cache_entries is not None:
         [row] = await fetch("evict_least_used", {"entries": settings.cache_entries})
         above = row["evicted"]

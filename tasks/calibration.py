@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 RISK = 0.05  # that a certified accuracy is not reached
-NEVER = 2.0  # a threshold that no confidence reaches
+NEVER = 1.0  # a threshold that no confidence is above
 # Coverages that are tried one after the other until one fails, each row with its share of the risk:
 # the second is for models that are not good enough for the first.
 _SEQUENCES = ((np.linspace(0.5, 1.0, 21), 0.6), (np.linspace(0.15, 0.475, 14), 0.4))
@@ -34,10 +34,12 @@ _BINS = 15  # of confidences, as the literature counts the calibration error
 
 
 class Threshold(BaseModel):
-    """A confidence from which on answers are acted upon, and what it does on held-back data.
+    """A confidence above which answers are acted upon, and what it does on held-back data.
 
-    ``value``: above 1 where no threshold is certified, and nothing is acted upon; ``accuracy``: of
-    what is, None of nothing; ``certified``: the accuracy that it is at least, at 95 %.
+    ``value``: the first confidence that is not acted upon, so that those above it are a sample of
+    all that ever will be; 1 where no threshold is certified, and nothing is acted upon.
+    ``accuracy``: of what is, None of nothing; ``certified``: the accuracy that it is at least, at
+    95 %.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +48,11 @@ class Threshold(BaseModel):
     coverage: float
     accuracy: float | None
     certified: float | None
+
+    def lets_through(self, confidence: "Floats") -> "Bools":
+        """Which confidences are acted upon."""
+        acted: Bools = confidence > self.value
+        return acted
 
 
 def temperature(logits: "Logits", truth: "Ints") -> float:
@@ -113,8 +120,9 @@ def _certified(
 ) -> Threshold | None:
     """The threshold of that coverage, where its accuracy is certified at that risk."""
     kept = max(1, round(coverage * len(right)))
-    value = float(np.sort(confidence)[::-1][kept - 1])
-    above = confidence >= value
+    below = confidence[confidence < np.sort(confidence)[-kept]]
+    value = float(below.max()) if len(below) else 0.0
+    above = confidence > value
     number, correct = int(above.sum()), int(right[above].sum())
     low = float(beta.ppf(risk, correct, number - correct + 1)) if correct else 0.0
     if low < target:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from infra.errors import DatabaseError, DatabaseUnavailable, InputError, ProposalRefused
 from infra.guarded_tables import acting_as, lock_record, rehearsal, set_cells
 from infra.postgres import Connection, Jsonb, fetch, transaction
+from infra.scratch import is_scratch
 from infra.settings import get_settings
 from infra.sql import queries
 from tasks.change_checks import faults_of, needs_review
@@ -130,17 +131,7 @@ async def undo(number: int, by: str) -> Change:
             done = Change.model_validate(found)
             if done.undone_by or done.undo_of:
                 raise ProposalRefused([_why_not_undone(done)])
-            back = [
-                Proposal(
-                    table=each.table,
-                    key=each.key,
-                    column=each.column,
-                    old=each.after,
-                    new=each.before,
-                    reason=f"undo of change {number}",
-                )
-                for each in done.cells
-            ]
+            back = taken_back(done.cells, f"undo of change {number}")
             cells = await _write(connection, back, rules, [])
             if other := [each for each in cells if each.after not in _before(done, each)]:
                 raise ProposalRefused([_not_restored(each) for each in other])
@@ -157,6 +148,37 @@ async def undo(number: int, by: str) -> Change:
                 "cells": Jsonb([cell.model_dump() for cell in cells]),
             }
             return Change.model_validate(await _one(connection, "keep_change", row))
+
+
+def taken_back(cells: Sequence[Cell], reason: str) -> list[Proposal]:
+    """Proposals that give cells the values that they had."""
+    return [
+        Proposal(
+            table=each.table,
+            key=each.key,
+            column=each.column,
+            old=each.after,
+            new=each.before,
+            reason=reason,
+        )
+        for each in cells
+    ]
+
+
+async def write_scratch(proposals: Sequence[Proposal], rules: Rules) -> list[Cell]:
+    """Write proposals as `apply_changes` does, but without an approval and a record of it: in a
+    scratch schema, whose records are nobody's.
+
+    Raises ProposalRefused for what breaks a rule, is stale, or lies in any other schema.
+    """
+    faults = faults_of(proposals, rules)
+    if not all(is_scratch(each.table.partition(".")[0]) for each in proposals):
+        faults.append("Only records of a scratch schema are written without an approval")
+    if faults:
+        raise ProposalRefused(faults)
+    with _refusing():
+        async with transaction() as connection:
+            return await _write(connection, proposals, rules, [])
 
 
 async def changes(limit: int = 20) -> list[Change]:

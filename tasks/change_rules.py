@@ -110,6 +110,16 @@ class Rules(_Rules):
             for column in rule.change
         }
 
+    @property
+    def readable(self) -> dict[str, list[str]]:
+        """The columns that are read before anything is approved, by table."""
+        return {name: table.readable for name, table in self.tables.items()}
+
+    @property
+    def writable(self) -> dict[str, list[str]]:
+        """The columns that may be changed, by table."""
+        return {name: sorted(table.change) for name, table in self.tables.items()}
+
 
 async def register(path: Path, by: str) -> Rules:
     """Make the rules of a file those that hold, and grant the two roles what they allow.
@@ -118,15 +128,11 @@ async def register(path: Path, by: str) -> Rules:
     missing, with what a superuser has to run.
     """
     source = str(path)
-    rules = await _held_against_catalogue(read_rules(path), source)
+    rules = await held_against_catalogue(read_rules(path), source)
     await require_roles()
     try:
         async with transaction() as connection:
-            await grant(
-                connection,
-                {name: table.readable for name, table in rules.tables.items()},
-                {name: sorted(table.change) for name, table in rules.tables.items()},
-            )
+            await grant(connection, rules.readable, rules.writable)
             kept = {"version": rules.version, "rules": Jsonb(rules.model_dump(mode="json"))}
             await connection.execute(queries()["keep_rules"], {**kept, "by": by})
     except DatabaseUnavailable:
@@ -162,15 +168,20 @@ async def current_rules() -> Rules:
 
 def read_rules(path: Path) -> Rules:
     """The rules of a YAML file. Raises InputError naming file and field."""
+    return parse_rules(_text(path), str(path))
+
+
+def parse_rules(text: str, source: str) -> Rules:
+    """Rules written in YAML. Raises InputError naming source and field."""
     try:
-        written = yaml.safe_load(_text(path))
+        written = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
+        raise InputError(f"{source} is not YAML: {error}") from error
     try:
         return Rules.model_validate(written)
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InputError(f"{path}: {'; '.join(faults)}.") from None
+        raise InputError(f"{source}: {'; '.join(faults)}.") from None
 
 
 def _text(path: Path) -> str:
@@ -180,7 +191,9 @@ def _text(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error}. Name a text file in UTF-8.") from error
 
 
-async def _held_against_catalogue(rules: Rules, source: str) -> Rules:
+async def held_against_catalogue(rules: Rules, source: str) -> Rules:
+    """The rules, with what the catalogue says of tables and columns. Raises InputError naming
+    source, table and column where it knows better."""
     there = [row["name"] for row in await fetch("tables_there")]
     tables = {}
     for name, table in rules.tables.items():

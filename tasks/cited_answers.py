@@ -9,7 +9,6 @@ left without support is no answer: it is "not in the documents", with the neares
 
 import hashlib
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.embeddings import embed
 from infra.llm import Reply
 from tasks.asking import ask
+from tasks.citations import Citation, citation_of, quoted, worded
 from tasks.document_collections import Name
-from tasks.lexemes import lexemes
 from tasks.passages import estimated_tokens
 from tasks.quotes import sentences_of
 from tasks.replies import CitedClaim, CitedClaims, StandaloneQuestion, Support
@@ -32,15 +31,9 @@ NOT_FOUND = "Not in the documents."
 _TURNS = 6  # of a conversation, the last ones
 _OTHERS = 2  # sentences that get a second look when a quote does not tell what was asked
 _NEAREST = 3  # passages that are shown when there is no answer
-_WORD = re.compile(r"\w+")
 # Of a sentence and a question that it answers: of 110 judged questions to three collections, none
 # had an answer without a sentence as near as that. Small models say yes to others, too.
 _LEAST_SIMILARITY = 0.3
-_LONGEST = 600  # characters of a quote with the rest of its sentences
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_DENIAL = re.compile(
-    r"\b(?:no|not|never|none|nothing|nor|neither|cannot|without)\b|n['’]t\b", re.IGNORECASE
-)
 
 
 class Turn(BaseModel):
@@ -87,17 +80,6 @@ class QuestionRequest(BaseModel):
         description="Whose reply nobody else is given. Empty: everybody's.",
         json_schema_extra={"position": 6},
     )
-
-
-class Citation(BaseModel):
-    """Where a claim stands. ``quote``: verbatim in the passage; ``context``: title and headings."""
-
-    model_config = ConfigDict(frozen=True)
-
-    document: str
-    passage: int
-    context: str
-    quote: str
 
 
 class Claim(BaseModel):
@@ -224,7 +206,7 @@ class _Looks:
         if citation is None or not await self._tells(citation.quote):
             return None
         return Claim(
-            text=_worded(said.claim.strip(), citation.quote, self._draft.asked.question),
+            text=worded(said.claim.strip(), citation.quote, self._draft.asked.question),
             citation=citation,
         )
 
@@ -232,7 +214,7 @@ class _Looks:
         """The first of the sentences nearest to the question that tells what it asks for."""
         for passage, sentence in await _nearest_sentences(self._draft):
             if await self._tells(sentence):
-                return Claim(text=sentence, citation=_citation(passage, sentence))
+                return Claim(text=sentence, citation=citation_of(passage, sentence))
         return None
 
     async def _tells(self, sentence: str) -> bool:
@@ -252,18 +234,6 @@ class _Looks:
     async def _is_far(self, sentence: str) -> bool:
         question, vector = await embed([self._draft.asked.question, sentence])
         return float(question @ vector) < _LEAST_SIMILARITY
-
-
-def quoted(said: CitedClaim, passages: Sequence[Found]) -> Citation | None:
-    """Where a claim's quote stands: in the passage that it names, else in another of these; None
-    where in none. Case, white space and punctuation may differ: what is given out is the passage's
-    own text, in whole sentences.
-    """
-    named = [passages[int(said.passage) - 1]] if _is_label(said.passage, passages) else []
-    for passage in (*named, *passages):
-        if found := _sentences_with(said.quote, passage.text):
-            return _citation(passage, found)
-    return None
 
 
 @task(name="make the question standalone", **RETRIED)
@@ -302,32 +272,6 @@ def _numbered(passages: Sequence[Found]) -> str:
     )
 
 
-def _is_label(label: str, passages: Sequence[Found]) -> bool:
-    return label != "none" and int(label) <= len(passages)
-
-
-def _sentences_with(quote: str, text: str) -> str | None:
-    """The sentences of the text in which the quote's words stand, one after the other."""
-    words = [word.casefold() for word in _WORD.findall(quote)]
-    places = [(match[0].casefold(), match.span()) for match in _WORD.finditer(text)]
-    for start in range(len(places) - len(words) + 1 if words else 0):
-        stretch = places[start : start + len(words)]
-        if [word for word, _ in stretch] == words:
-            return _whole(text, stretch[0][1][0], stretch[-1][1][1])
-    return None
-
-
-def _whole(text: str, begin: int, end: int) -> str:
-    """A stretch of the text, widened to whole sentences where these are not too long."""
-    start = 0
-    for sentence in sentences_of(text):
-        place = text.index(sentence, start)
-        start = place + len(sentence)
-        if place < end and begin < start and max(end, start) - min(begin, place) <= _LONGEST:
-            begin, end = min(begin, place), max(end, start)
-    return text[begin:end]
-
-
 async def _nearest_sentences(draft: Draft) -> list[tuple[Found, str]]:
     sentences = [
         (passage, sentence) for passage in draft.passages for sentence in sentences_of(passage.text)
@@ -337,21 +281,6 @@ async def _nearest_sentences(draft: Draft) -> list[tuple[Found, str]]:
     question, *vectors = await embed([told, *texts])
     ranked = sorted(range(len(texts)), key=lambda i: -float(vectors[i] @ question))
     return [sentences[i] for i in ranked[:_OTHERS]]
-
-
-def _worded(claim: str, quote: str, question: str) -> str:
-    """The claim, or the quote itself where only one of them denies, where the claim has a number
-    that the quote has not, or only says the question again."""
-    numbers = {*_NUMBER.findall(claim)} <= {*_NUMBER.findall(quote)}
-    denies = bool(_DENIAL.search(claim)) == bool(_DENIAL.search(quote))
-    told = ({*lexemes(claim)} - {*lexemes(question)}) & {*lexemes(quote)}
-    return claim if numbers and denies and told else quote
-
-
-def _citation(passage: Found, quote: str) -> Citation:
-    return Citation(
-        document=passage.document, passage=passage.passage, context=passage.context, quote=quote
-    )
 
 
 def _different(claims: Sequence[Claim]) -> tuple[Claim, ...]:

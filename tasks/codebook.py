@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from infra.postgres import HalfVector, fetch, transaction
+from infra.postgres import Connection, HalfVector, fetch, repeated
 from infra.sql import queries
 
 if TYPE_CHECKING:
@@ -136,9 +136,9 @@ def rounded(vectors: "Vectors") -> "Vectors":
     return unit.astype(np.float16).astype(np.float32)
 
 
-async def load_codebook(lineage: str) -> Codebook | None:
-    """The lineage's codebook of the last generation, if there is one."""
-    rows = await fetch("read_codebook", {"lineage": lineage})
+async def load_codebook(lineage: str, generation: int | None = None) -> Codebook | None:
+    """The lineage's codebook of a generation, or of the last one, if there is one."""
+    rows = await fetch("read_codebook", {"lineage": lineage, "generation": generation})
     if not rows:
         return None
     entries = [
@@ -164,17 +164,21 @@ async def save_codebook(lineage: str, codebook: Codebook) -> Codebook | None:
     """
     head = {name: getattr(codebook, name) for name in _HEAD} | {"lineage": lineage}
     change = "continue_codebook" if codebook.version else "found_codebook"
-    async with transaction() as connection:
+
+    async def stored(connection: Connection) -> bool:
         cursor = await connection.execute(queries()[change], head)
-        stored = await cursor.fetchone()
-        if stored is None:
-            return None
-        await connection.execute(queries()["drop_themes"], {"codebook": stored["id"]})
+        generation = await cursor.fetchone()
+        if generation is None:
+            return False
+        await connection.execute(queries()["drop_themes"], {"codebook": generation["id"]})
         async with connection.cursor().copy(queries()["copy_themes"]) as copy:
             copy.set_types(["int8", "int4", "int4", "text", "halfvec", "float8", "int4", "bool"])
             for row in _rows(codebook.entries):
-                await copy.write_row((stored["id"], *row))
-    return codebook.replaced(version=codebook.version + 1)
+                await copy.write_row((generation["id"], *row))
+        return True
+
+    # Done twice, the second time finds the first, as it would another run's.
+    return codebook.replaced(version=codebook.version + 1) if await repeated(stored) else None
 
 
 def _rows(entries: Iterable[Entry]) -> Iterable[tuple[object, ...]]:

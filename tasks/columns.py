@@ -17,11 +17,11 @@ IDS = (
     "interview_id", "meeting_id", "key", "number", "doc_id", "document_id", "uuid", "guid",
 )
 TITLES = ("subject", "title", "headline", "summary", "short_description")
+TRANSCRIPTS = ("transcript", "turns", "messages", "conversation", "dialogue", "dialog")
 BODIES = (
     "body", "description", "text", "message", "content", "comment", "comments",
     "issue_description", "details", "customer_message", "complaint", "feedback", "review",
-    "question", "query", "request", "note", "notes", "utterance", "transcript", "turns",
-    "messages", "conversation", "dialogue", "dialog",
+    "question", "query", "request", "note", "notes", "utterance", *TRANSCRIPTS,
 )
 TIMES = (
     "created_at", "created", "created_on", "created_date", "creation_date", "created_time",
@@ -31,7 +31,6 @@ TIMES = (
 )
 # fmt: on
 ROW = "row"  # in place of an id column: number the records
-TRANSCRIPTS = frozenset(BODIES[BODIES.index("transcript") :])
 
 
 class Columns(BaseModel):

@@ -1,7 +1,9 @@
-"""What model calls cost, from the ledger: by prompt, flow, model or day."""
+"""What model calls cost, from the ledger: by prompt, flow, model or day, or of some runs."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +33,28 @@ class Cost(BaseModel):
     p95_ms: float | None
 
 
+NOTHING = Cost(
+    of="",
+    model_calls=0,
+    cache_hits=0,
+    failures=0,
+    prompt_tokens=0,
+    completion_tokens=0,
+    cost_usd=0.0,
+    saved_usd=0.0,
+    p50_ms=None,
+    p95_ms=None,
+)
+
+
 async def costs(by: By, since: datetime | None = None) -> list[Cost]:
     """The ledger since a time, summed up; days are those of UTC."""
-    return [Cost(**row) for row in await fetch("costs", {"by": by, "since": since})]
+    params = {"by": by, "since": since, "runs": None, "labels": None}
+    return [Cost(**row) for row in await fetch("costs", params)]
+
+
+async def costs_of_runs(labels: Mapping[UUID, str]) -> dict[str, Cost]:
+    """What runs have taken, by the label of each; without those that have asked nothing."""
+    runs = {"runs": [*labels], "labels": [*labels.values()]}
+    rows = await fetch("costs", {"by": "label", "since": None, **runs})
+    return {row["of"]: Cost(**row) for row in rows}

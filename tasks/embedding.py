@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from infra.embeddings import embed, embedder_name
 from infra.errors import SettingsError
-from infra.postgres import HalfVector, fetch, transaction
+from infra.postgres import Connection, HalfVector, fetch, repeated
 from infra.sql import queries
 from tasks.progress import progress
 
@@ -37,7 +37,7 @@ async def vectors(texts: Sequence[str], *, quiet: bool = False) -> "np.ndarray":
     if not texts:
         return np.empty((0, 0), dtype=np.float32)
     require_length(embedder_name(), {len(vector) for vector in known.values()})
-    return np.stack([known[h.hex()] for h in hashes])
+    return np.stack([known[h.hex()] for h in hashes], dtype=np.float32)
 
 
 def require_length(embedder: str, lengths: set[int]) -> None:
@@ -52,15 +52,18 @@ def require_length(embedder: str, lengths: set[int]) -> None:
 
 async def _kept(hashes: Sequence[bytes]) -> "dict[str, np.ndarray]":
     rows = await fetch("read_embeddings", {"embedder": embedder_name(), "hashes": list(hashes)})
-    return {row["sha256"]: row["embedding"].to_numpy().astype("float32") for row in rows}
+    return {row["sha256"]: HalfVector.from_binary(row["sent"]).to_numpy() for row in rows}
 
 
 async def _keep(hashes: Sequence[bytes], made: "np.ndarray") -> None:
     name = embedder_name()
-    async with transaction() as connection:
+
+    async def kept(connection: Connection) -> None:
         await connection.execute(queries()["stage_embeddings"])
         async with connection.cursor().copy(queries()["copy_embeddings"]) as copy:
             copy.set_types(["bytea", "text", "halfvec"])
             for h, row in zip(hashes, made, strict=True):
                 await copy.write_row((h, name, HalfVector(row)))
         await connection.execute(queries()["keep_embeddings"])
+
+    await repeated(kept)

@@ -5,7 +5,8 @@ of the passage (`tasks.reading`), kept in the database.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import task
@@ -33,10 +34,19 @@ class Facts:
 
     ``strategy``: how they were made. ``table``: record, passage (SHA-256), fact (id by content),
     problem, severity, quote, quote_dropped, in canonical order. ``vectors``: float32 (n, d),
-    aligned. ``unassigned``: record id -> reason. ``failed``: passages given up -> why.
+    aligned. ``unassigned``: record id -> reason. ``failed``: passages given up -> why;
+    ``failed_in``: the same -> the records that they are in.
     """
 
-    __slots__ = ("failed", "invalid_quotes", "strategy", "table", "unassigned", "vectors")
+    __slots__ = (
+        "failed",
+        "failed_in",
+        "invalid_quotes",
+        "strategy",
+        "table",
+        "unassigned",
+        "vectors",
+    )
 
     def __init__(
         self,
@@ -46,9 +56,11 @@ class Facts:
         unassigned: dict[str, str],
         invalid_quotes: int,
         failed: Mapping[str, str],
+        failed_in: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.strategy, self.table, self.vectors = strategy, table, vectors
         self.unassigned, self.invalid_quotes, self.failed = unassigned, invalid_quotes, failed
+        self.failed_in = failed_in
 
 
 def default_strategy() -> Strategy:
@@ -99,7 +111,16 @@ async def collect_facts(
         _unassigned(corpus, passages, set(table["record"]), reasons | failed),
         int(table["quote_dropped"].sum()),
         failed,
+        _records_with(passages, failed),
     )
+
+
+def _records_with(passages: "pd.DataFrame", failed: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for record, sha256 in zip(passages["record"], passages["sha256"], strict=True):
+        if sha256 in failed and record not in found.setdefault(sha256, []):
+            found[sha256].append(record)
+    return found
 
 
 def _facts_of_themselves(passages: "pd.DataFrame") -> list[tuple[Any, ...]]:

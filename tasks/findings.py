@@ -133,6 +133,7 @@ class Report(_Frozen):
     """A synthesis with its evidence. ``synthesis`` is the root's narrative and cites [F12].
 
     ``lost``: what failed for good, each with the reason: a passage, a node's words, a sentence.
+    ``generation``: of the codebook, in which a theme's id is always the same theme's.
     """
 
     source: Text
@@ -150,6 +151,7 @@ class Report(_Frozen):
     groups: tuple[GroupNarrative, ...] = ()
     period: Period = "week"
     timeline: tuple[TimelinePoint, ...] = ()
+    generation: PositiveInt = 1
     refitted: bool = False
     lost: tuple[Text, ...] = ()
     figures: Figures

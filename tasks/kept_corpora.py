@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from infra.errors import InputError
-from infra.postgres import Connection, fetch, transaction
+from infra.postgres import Connection, fetch, repeated, transaction
 from infra.sql import queries
 from tasks.columns import Columns
 from tasks.suggestions import did_you_mean
@@ -91,11 +91,13 @@ async def read_records(name: str, since: datetime | None = None) -> tuple["pd.Da
     """
     import pandas as pd
 
-    async with transaction() as connection:
+    async def found(connection: Connection) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         kept = await _find(connection, name)
         place = {"corpus_id": kept["id"], "since": since}
         cursor = await connection.execute(queries()["read_corpus_records"], place)
-        rows = await cursor.fetchall()
+        return kept, await cursor.fetchall()
+
+    kept, rows = await repeated(found)
     table = pd.DataFrame(rows, columns=["id", "text", "happened_at", "group", "kind"], dtype=object)
     records = table.astype(
         {"id": "str", "text": "str", "happened_at": "datetime64[us, UTC]", "kind": "str"}

@@ -8,6 +8,7 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import chi2
 
 from infra.errors import InputError
 from infra.postgres import fetch
@@ -18,6 +19,7 @@ from tasks.specialist_serving import champion, known_name
 from tasks.specialists import read_examples
 
 _SHIFTED = 0.25  # a population stability index from which on a mix counts as another (Siddiqi 2006)
+_CHANCE = 0.99  # how seldom chance alone is to make as much of it
 _LEAST = 0.005  # share of a label, so that none is endless
 _SHOWN = 8  # labels that a table names
 
@@ -38,8 +40,9 @@ class DriftRequest(BaseModel):
 
 
 class Week(BaseModel):
-    """A week, by its Monday: texts, mean confidence, share that the specialist was not sure of, and
-    the population stability index of its labels against those that it was trained on."""
+    """A week, by its Monday: texts, mean confidence, share that the specialist was not sure of, the
+    population stability index of its labels against those that it was trained on, and how much of
+    that so few texts may have by chance."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,6 +51,7 @@ class Week(BaseModel):
     confidence: float
     unsure: float
     shift: float
+    by_chance: float
 
 
 class Drift(BaseModel):
@@ -62,15 +66,30 @@ class Drift(BaseModel):
     labels: dict[str, tuple[float, float]]
 
     @property
-    def is_shifted(self) -> bool:
-        """Whether the last week's labels are of another mix."""
-        return bool(self.weeks) and self.weeks[-1].shift >= _SHIFTED
+    def is_shifted(self) -> bool | None:
+        """Whether the last week's labels are of another mix, by more than chance; None where
+        nothing was decided."""
+        if not self.weeks:
+            return None
+        return self.weeks[-1].shift >= max(_SHIFTED, self.weeks[-1].by_chance)
+
+    @property
+    def words(self) -> str:
+        """What is found, in a sentence or two."""
+        if self.is_shifted is None:
+            return f"Nothing was decided for {self.name} in this time. `patterns route` decides."
+        if self.is_shifted:
+            return (
+                "The last week's labels are of another mix than those it was trained on. Label "
+                "some of what comes in, and retrain."
+            )
+        return "The last week's labels are of the mix that it was trained on."
 
 
 @task(name="measure drift", **RETRIED)
 async def drift(request: DriftRequest) -> Drift:
-    """What was decided by week, against what the champion was trained on. Raises InputError where
-    nobody serves, or nothing was decided."""
+    """What was decided by week, against what the champion was trained on; no weeks where nothing
+    was. Raises InputError where nobody serves."""
     name = await known_name(request.name)
     holder = await champion(name)
     if holder is None:
@@ -78,9 +97,7 @@ async def drift(request: DriftRequest) -> Drift:
     since = datetime.now(UTC) - timedelta(weeks=request.weeks)
     rows = await fetch("decisions_by_week", {"name": name, "since": since})
     if not rows:
-        raise InputError(
-            f"Nothing was decided for {name} in {request.weeks} weeks. `patterns route` decides."
-        )
+        return Drift(name=name, specialist=holder.id, weeks=(), labels={})
     parts = read_examples(holder).values()
     trained = Counter(each.label for items in parts for each in items if not each.outside)
     weeks, last = list[Week](), Counter[str]()
@@ -90,9 +107,15 @@ async def drift(request: DriftRequest) -> Drift:
         texts = last.total()
         sure = sum(row["confidence"] * row["decisions"] for row in of_week) / texts
         acted = sum(row["by_specialist"] for row in of_week) / texts
-        shift = stability(trained, last)
         weeks.append(
-            Week(monday=monday, texts=texts, confidence=sure, unsure=1 - acted, shift=shift)
+            Week(
+                monday=monday,
+                texts=texts,
+                confidence=sure,
+                unsure=1 - acted,
+                shift=stability(trained, last),
+                by_chance=chance(trained, last),
+            )
         )
     now, then = _shares(last, trained), _shares(trained, trained)
     apart = sorted(then, key=lambda label: -abs(now[label] - then[label]))
@@ -112,6 +135,15 @@ def stability(expected: Counter[str], found: Counter[str]) -> float:
     return float(((b - a) * np.log(b / a)).sum())
 
 
+def chance(expected: Counter[str], found: Counter[str]) -> float:
+    """The index that two draws of one mix, as large as these, exceed once in a hundred times (about
+    chi-squared: Yurdakul & Naranjo 2020, "Statistical properties of the population stability
+    index")."""
+    freedom = max(1, len({*expected, *found}) - 1)
+    spread = 1 / max(1, expected.total()) + 1 / max(1, found.total())
+    return float(spread * chi2.ppf(_CHANCE, freedom))
+
+
 @task(name="publish drift", cache_policy=NO_CACHE, persist_result=False)
 async def publish_drift(found: Drift) -> None:
     """Leave the report on the run's page."""
@@ -122,12 +154,10 @@ async def publish_drift(found: Drift) -> None:
 
 def drift_markdown(found: Drift) -> str:
     """The weeks as a table and a plot, and the labels whose share has moved most."""
-    said = (
-        "**The last week's labels are of another mix than those it was trained on.** Label some of "
-        "what comes in, and retrain."
-        if found.is_shifted
-        else "The last week's labels are of the mix that it was trained on."
-    )
+    said = f"**{found.words}**" if found.is_shifted else escaped(found.words)
+    said = f"Specialist {found.specialist} for {escaped(found.name)}. {said}"
+    if not found.weeks:
+        return f"{said}\n"
     rows = [
         (
             f"{week.monday}",
@@ -135,16 +165,17 @@ def drift_markdown(found: Drift) -> str:
             f"{week.confidence:.3f}",
             f"{week.unsure:.1%}",
             f"{week.shift:.3f}",
+            f"{week.by_chance:.3f}",
         )
         for week in found.weeks
     ]
     moved = [
         (escaped(label), f"{now:.1%}", f"{then:.1%}") for label, (now, then) in found.labels.items()
     ]
-    head = ("Week of", "Texts", "Mean confidence", "Not sure", "Shift of labels")
+    head = ("Week of", "Texts", "Mean confidence", "Not sure", "Shift of labels", "By chance up to")
     return (
-        f"Specialist {found.specialist} for {escaped(found.name)}. {said}\n\n{_plot(found)}\n\n"
-        f"{table(head, 'lrrrr', rows)}\n\n"
+        f"{said}\n\n{_plot(found)}\n\n"
+        f"{table(head, 'lrrrrr', rows)}\n\n"
         f"{table(('Label', 'Last week', 'In training'), 'lrr', moved)}\n"
     )
 

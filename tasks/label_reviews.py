@@ -74,13 +74,21 @@ def reviews_of(request: RouteRequest, specialist: Specialist, left: Unsure) -> l
     ]
 
 
-def with_people(routed: Sequence[Routed], outcomes: Sequence[Released | Refused]) -> list[Routed]:
-    """What was routed, with what people have decided."""
+def with_people(
+    routed: Sequence[Routed],
+    corpus: Corpus,
+    left: Unsure,
+    outcomes: Sequence[Released | Refused],
+) -> list[Routed]:
+    """What was routed, with what people have decided on the very texts that they saw: a source may
+    have changed while the run slept."""
+    texts = texts_by_id(corpus)
     labels = {
         name: label
         for each in outcomes
         if isinstance(each, Released)
         for name, label in read_labels(each.text).items()
+        if texts.get(name) == left.texts[name]
     }
     return [
         each.model_copy(update={"label": labels[each.id], "by": "person"})

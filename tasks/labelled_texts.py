@@ -1,7 +1,8 @@
 """Labelled texts: read, checked, and parted into what a model learns from and what it is held to.
 
-A text's part follows from its hash and a seed alone. So a text that a model was tested on is never
-learned from later, however the data grow, and champion and challenger can be compared on the same.
+A text's part follows from its hash, a seed and how many texts there are; the more there are, the
+smaller the share that is held back. So what a model is tested on no earlier one has learned from,
+however the data grow, and champion and challenger can be compared on it.
 """
 
 import asyncio
@@ -10,21 +11,24 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import InputError
 from tasks.columns import Columns, first_of, recognise, require
 from tasks.corpus import read_source
 from tasks.records import to_records
+from tasks.suggestions import did_you_mean
+from tasks.times import parse_times
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Part = Literal["train", "check", "calibrate", "test"]
+Part = Literal["train", "check", "test"]
 
 LABELS = ("label", "category", "intent", "class", "topic", "queue", "tag", "type")  # usual names
 FEWEST = 40  # texts that can be learned from and measured at all
-_NAMED = 5  # rows that a note names
+NONE = "none"  # what is said of a text that no label fits, where the data have no word of their own
+_NAMED, _LISTED = 5, 20  # rows that a note names, labels that an error does
 _SPACE = re.compile(r"\s+")
 
 
@@ -75,7 +79,7 @@ async def load_examples(
     left out, and so are equal texts, all of them where their labels differ: notes say which.
 
     Raises InputError naming source and column: a column that is not there, one label only, labels
-    that are ids, too few texts.
+    that are ids or dates, too few texts; a word for texts outside that no row has.
     """
     read = await read_source(source)
     names = list(read.table.columns)
@@ -86,12 +90,16 @@ async def load_examples(
             f"{read.name}: no column looks like a label. Its columns: {', '.join(names[:40])}. "
             "Name it with --label."
         )
+    if label in text:
+        raise InputError(f"{read.name}: the column {label} is named both as text and as label.")
     rest = [name for name in names if name != label]
     columns = recognise(Columns(id="row", text=tuple(text)), rest, read.name)
     records, _, _ = await asyncio.to_thread(
         to_records, read.table, columns, Columns(id="row"), read.name
     )
-    rows = list(zip(records["text"], _words(read.table[label]), strict=True))
+    said_of = _words(read.table[label])
+    _require_labels(said_of, outside, f"{read.name}: the column {label}")
+    rows = list(zip(records["text"], said_of, strict=True))
     notes = [*read.notes, *_left_out(rows)]
     items = [
         Example(words.strip(), said, f"row {number}", outside=said == outside)
@@ -135,11 +143,14 @@ def fit(
 
 
 def parted(examples: Examples, seed: int = 0) -> dict[Part, tuple[Example, ...]]:
-    """The examples by part: to learn from, to stop learning by, to calibrate on, to test on. Each
-    label has a text to learn from."""
+    """The examples by part: to learn from; to stop learning by, and to learn how sure to be; to
+    test on. Each label has a text to learn from.
+
+    Raises InputError where chance has left a part without a text that has a label.
+    """
     share = _shares(len(examples.items))
     places = {each: _place(each, seed) for each in examples.items}
-    found: dict[Part, list[Example]] = {"train": [], "check": [], "calibrate": [], "test": []}
+    found: dict[Part, list[Example]] = {"train": [], "check": [], "test": []}
     for each, place in places.items():
         found[_part(place, share)].append(each)
     learned = {each.label for each in found["train"]}
@@ -147,16 +158,20 @@ def parted(examples: Examples, seed: int = 0) -> dict[Part, tuple[Example, ...]]
         last = max((e for e in examples.items if e.label == label), key=lambda e: places[e])
         found[_part(places[last], share)].remove(last)
         found["train"].append(last)
+    if empty := [part for part, items in found.items() if all(each.outside for each in items)]:
+        raise InputError(
+            f"{examples.source}: of {len(examples.items)} labelled texts none fell to the part "
+            f"{empty[0]}, which needs one. Label more, or take another seed."
+        )
     return {part: tuple(items) for part, items in found.items()}
 
 
 def _shares(number: int) -> dict[Part, float]:
-    """How much of so many texts is held back: as much as a figure needs, no more than is due."""
-    measured = min(max(0.075 * number, 60), 0.2 * number, 2000) / number
+    """How much of so many texts is held back: as much as a figure needs, no more than is due. The
+    more texts there are, the smaller the shares."""
     return {
-        "test": measured,
-        "calibrate": measured,
-        "check": min(max(0.03 * number, 20), 0.1 * number, 500) / number,
+        "test": min(0.2, max(0.075, 1000 / number), 2000 / number),
+        "check": min(0.1, max(0.05, 30 / number), 1000 / number),
     }
 
 
@@ -174,9 +189,29 @@ def _place(example: Example, seed: int) -> float:
     return int.from_bytes(said[:8]) / 2**64
 
 
-def _words(values: "pd.Series[str]") -> list[str]:
-    """The labels as words; '' where there is none."""
-    return ["" if each is None or each != each else str(each).strip() for each in values]
+def _words(values: "pd.Series[Any]") -> list[str]:
+    """The labels as words; '' where there is none. Numbers beside gaps are read as 1.0, not 1."""
+    words = (str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values)
+    gaps = values.isna()
+    return ["" if gap else word.strip() for gap, word in zip(gaps, words, strict=True)]
+
+
+def _require_labels(said: Sequence[str], outside: str | None, where: str) -> None:
+    """Raise InputError where the words are no labels, or none of them is the one for outside."""
+    names = sorted({each for each in said if each})
+    if names and not parse_times(names).isna().any():
+        raise InputError(f"{where} holds dates, and no labels. Name the labels' column.")
+    if NONE in names and outside != NONE:
+        raise InputError(
+            f"{where} has the label {NONE!r}, which is what is said of a text that no label fits. "
+            f"Where it means that, say so with --outside {NONE}; else rename it."
+        )
+    if outside is not None and outside not in names:
+        raise InputError(
+            f"{where} has no label {outside!r}, which texts outside are to have."
+            f"{did_you_mean(outside, names)} Its labels: {', '.join(names[:_LISTED])}"
+            f"{' and others' if len(names) > _LISTED else ''}."
+        )
 
 
 def _left_out(rows: Sequence[tuple[str, str]]) -> list[str]:

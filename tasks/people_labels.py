@@ -1,6 +1,7 @@
 """Labels that people gave: in reviews of what nobody was sure of, and as corrections."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from infra.errors import InputError
 from infra.postgres import fetch
@@ -10,25 +11,38 @@ from tasks.review_examples import examples
 from tasks.specialists import Specialist
 
 KIND = "labels:"  # of a review, before the name of the specialists that learn from it
+_REVIEW, _CORRECTION = "review ", "correction "  # origins begin so
 
 
 async def labels_of_people(name: str, outside: str) -> list[Example]:
-    """What people have decided for specialists of a name, each text once: the last word holds.
+    """What people have decided for specialists of a name, each text once: the last word holds,
+    whether it was said in a review or as a correction.
 
     ``outside``: the label of texts that none of the others fits. An example's origin is the review,
     or the correction, that it is from.
     """
-    found = dict[str, Example]()
+    said = list[tuple[datetime, Example]]()
+
+    def note(at: datetime, text: str, label: str, origin: str) -> None:
+        said.append((at, Example(text, label, origin, outside=label == outside)))
+
     for each in await examples(f"{KIND}{name}"):
         if each.final is None:
             continue
-        texts, origin = texts_of(each.inputs), f"review {each.review}, {each.reviewers[0]}"
+        texts, origin = texts_of(each.inputs), f"{_REVIEW}{each.review}, {each.reviewers[0]}"
         for record, label in read_labels(each.final).items():
-            _take(found, texts[record], label, origin, outside)
+            if texts[record]:  # one whose words were forgotten teaches nothing
+                note(each.decided_at, texts[record], label, origin)
     for row in await fetch("corrections", {"name": name}):
-        origin = f"correction {row['id']}, {row['actor']}"
-        _take(found, row["text"], row["label"], origin, outside)
-    return list(found.values())
+        origin = f"{_CORRECTION}{row['id']}, {row['actor']}"
+        note(row["corrected_at"], row["text"], row["label"], origin)
+    ordered = sorted(said, key=lambda each: each[0])
+    return list({example.key: example for _, example in ordered}.values())
+
+
+def is_from_people(example: Example) -> bool:
+    """Whether its label was given by a person who was asked, or who corrected another."""
+    return example.origin.startswith((_REVIEW, _CORRECTION))
 
 
 async def correct(specialist: Specialist, text: str, label: str, actor: str) -> None:
@@ -51,8 +65,3 @@ def require_label(specialist: Specialist, label: str) -> None:
     allowed: Sequence[str] = labels_of(specialist)
     if label not in allowed:
         raise InputError(f"There is no label {label!r}. There are: {', '.join(allowed)}.")
-
-
-def _take(found: dict[str, Example], text: str, label: str, origin: str, outside: str) -> None:
-    example = Example(text, label, origin, outside=label == outside)
-    found[example.key] = example

@@ -12,11 +12,11 @@ PALE = "#a9cbd9"
 WARNING = "#c4572e"
 
 
-def panels(count: int, width: float = 4.5) -> "tuple[Figure, list[Any]]":
-    """A figure of so many plots side by side, each ``width`` inches wide, and their axes."""
+def panels(count: int, width: float = 4.5, height: float = 3) -> "tuple[Figure, list[Any]]":
+    """A figure of so many plots side by side, each so many inches wide and high, and their axes."""
     from matplotlib.figure import Figure  # without pyplot: no display, no global state
 
-    figure = Figure(figsize=(width * count, 3), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width * count, height), dpi=110, layout="constrained")
     plots = list(figure.subplots(1, count, squeeze=False)[0])
     for axes in plots:
         axes.spines[["top", "right"]].set_visible(False)

@@ -9,6 +9,7 @@ from tasks.prompt_sections import ANYWHERE, pieces
 from tasks.prompts import PLACEHOLDER, Prompt, file_prompt, part_names, prompt_names
 
 MOST = 1_000  # tokens, whatever budget a prompt gives itself
+NO_CASES = "it has no cases: nobody would notice what an edit breaks"
 _SHOWN = 12  # pieces of a prompt that is too long
 
 
@@ -85,7 +86,7 @@ def _pieces(text: str) -> list[str]:
 
 def _case_faults(prompt: Prompt) -> list[str]:
     if not prompt.cases:
-        return ["it has no cases: nobody would notice what an edit breaks"]
+        return [NO_CASES]
     fields = set(prompt.reply_model.model_fields) if prompt.reply_model else {"text"}
     faults = []
     for number, case in enumerate(prompt.cases, 1):

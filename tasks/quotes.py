@@ -1,4 +1,4 @@
-"""Quotes: for each theme a few verbatim sentences, from different tickets."""
+"""Quotes: for each theme a few verbatim sentences, from different tickets where there are some."""
 
 import re
 from typing import TYPE_CHECKING
@@ -50,7 +50,9 @@ def sentences_of(text: str) -> list[str]:
 
 
 def _shown(sample: "pd.DataFrame") -> "pd.DataFrame":
-    return sample.drop_duplicates("record").head(MOST)
+    """Facts of different records, then others of theirs: one long record may be all there is."""
+    again = sample.duplicated("record").sort_values(kind="stable")
+    return sample.loc[again.index].head(MOST)
 
 
 def _nearest(

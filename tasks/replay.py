@@ -130,6 +130,7 @@ async def _again(call: dict[str, Any], prompt: Prompt, model: str | None) -> Rep
             tenant=call["tenant"],
             corpus=call["corpus"],
             similar=False,
+            max_tokens=call["max_tokens"] if call["version"] == prompt.version else None,
         )
         now = Side(**place, reply=reply.text)
     except (InputError, *UNUSABLE) as error:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 
 from infra.errors import StorageError
 from tasks.findings import Report
 from tasks.report_markdown import markdown_artifact, markdown_report
 from tasks.report_page import html_report
+from tasks.runs import RETRIED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ class ReportFiles(NamedTuple):
     parquet: Path
 
 
-@task(name="publish report", cache_policy=NO_CACHE, persist_result=False)
+@task(name="publish report", **RETRIED)
 async def publish_report(report: Report, folder: Path) -> ReportFiles:
     """Write the report, and leave a Markdown artifact `summary-report` on the run's page."""
     files = await asyncio.to_thread(write_report, report, folder)
@@ -68,7 +68,10 @@ def write_report(report: Report, folder: Path) -> ReportFiles:
             made = files_in(Path(unfinished))
             for path, content in zip(made, parts, strict=True):
                 _write(path, content)
-            for path, place in zip(made, files, strict=True):
+            # The JSON last: as long as it is the old one, the others may be as well.
+            for path, place in sorted(
+                zip(made, files, strict=True), key=lambda p: p[1] == files.json
+            ):
                 path.replace(place)
     except OSError as error:
         raise StorageError(

@@ -27,18 +27,18 @@ def markdown_report(report: Report) -> str:
     if report.sections:
         blocks += ["## Findings and their evidence", *_branch(report.sections[-1], nodes, 3)]
     if report.groups:
-        blocks += [f"## By {_line(report.group_by or '')}", _cross_table(report)]
+        blocks += [f"## By {one_line(report.group_by or '')}", _cross_table(report)]
         blocks += [
             block
             for group in report.groups
             if group.text
-            for block in (f"### {_line(group.group)}", _paragraphs(group.text))
+            for block in (f"### {one_line(group.group)}", _paragraphs(group.text))
         ]
     if report.rare:
         blocks += ["## Rare findings", *(block for f in report.rare for block in _finding(f))]
     for number, (reason, tickets) in enumerate(reasons(report)):
         blocks += ["## Unassigned"] * (number == 0)
-        blocks += [f"**{_line(reason)}** ({len(tickets):,})", _tickets(tickets, "report.json")]
+        blocks += [f"**{one_line(reason)}** ({len(tickets):,})", _tickets(tickets, "report.json")]
     return "\n\n".join([*blocks, *_making(report)]) + "\n"
 
 
@@ -48,16 +48,16 @@ def markdown_artifact(report: Report) -> str:
     blocks += _plots(report)
     blocks += _ranking(report, _THEMES_IN_ARTIFACT)
     if report.figures.report:
-        blocks.append(f"Full report, with the evidence: {_line(clip(report.figures.report, 4096))}")
+        blocks.append(f"Full report, with the evidence: {one_line(report.figures.report, 4096)}")
     return "\n\n".join([*blocks, *_making(report)]) + "\n"
 
 
 def _opening(report: Report, length: int) -> list[str]:
     figures, many = report.figures, report.figures.tickets != 1
-    why = ", ".join(f"{_line(why, 120)} ({len(t):,})" for why, t in reasons(report)[:4])
+    why = ", ".join(f"{one_line(why, 120)} ({len(t):,})" for why, t in reasons(report)[:4])
     name = PurePath(report.source).name or report.source
     return [
-        f"# {_line(name, 300)}: what {_count(figures.tickets)} {'say' if many else 'says'}",
+        f"# {one_line(name, 300)}: what {_count(figures.tickets)} {'say' if many else 'says'}",
         f"{report.made_at:%Y-%m-%d %H:%M} {report.made_at.tzname()}",
         _paragraphs(clip(report.synthesis, length)) or "No theme was found.",
         f"{figures.covered:,} of {_count(figures.tickets)} are under {len(report.themes):,} themes "
@@ -74,10 +74,10 @@ def _ranking(report: Report, shown: int) -> list[str]:
     rows = [
         [
             finding.id,
-            _line(finding.title, 100),
+            one_line(finding.title, 100),
             f"{finding.count:,} · {finding.count / report.figures.tickets:.1%}",
             finding.severity or "",
-            _sparkline(counts.get(finding.id, [])),
+            blocks_over_time(counts.get(finding.id, [])),
         ]
         for finding in ranked[:shown]
     ]
@@ -94,7 +94,7 @@ def _branch(section: Section, nodes: dict[str, Finding | Section], depth: int) -
             blocks += _finding(node)
         else:
             size = _count(node.ticket_count)
-            blocks.append(f"{'#' * min(depth, 6)} {_line(node.title)} ({size}) [{node.id}]")
+            blocks.append(f"{'#' * min(depth, 6)} {one_line(node.title)} ({size}) [{node.id}]")
             blocks += [_paragraphs(node.detail)] if node.detail else []
             blocks += _branch(node, nodes, depth + 1)
     return blocks
@@ -103,9 +103,9 @@ def _branch(section: Section, nodes: dict[str, Finding | Section], depth: int) -
 def _finding(finding: Finding) -> list[str]:
     severity = f", {finding.severity}" if finding.severity else ""
     return [
-        f"**{_line(finding.title)}** ({_count(finding.count)}{severity}) [{finding.id}]",
+        f"**{one_line(finding.title)}** ({_count(finding.count)}{severity}) [{finding.id}]",
         *([_paragraphs(finding.detail)] if finding.detail else []),
-        *(f"> {_line(q.text, 400)} — {_line(q.ticket)}" for q in finding.quotes[:4]),
+        *(f"> {one_line(q.text, 400)} — {one_line(q.ticket)}" for q in finding.quotes[:4]),
         _tickets(finding.ticket_ids, "findings.parquet"),
     ]
 
@@ -114,7 +114,7 @@ def _tickets(ids: Sequence[str], file: str) -> str:
     more = len(ids) - _TICKETS_IN_FILE
     return (
         "Tickets: "
-        + ", ".join(_line(ticket, 120) for ticket in ids[:_TICKETS_IN_FILE])
+        + ", ".join(one_line(ticket, 120) for ticket in ids[:_TICKETS_IN_FILE])
         + (f", and {more:,} more in `{file}`" if more > 0 else "")
     )
 
@@ -122,10 +122,10 @@ def _tickets(ids: Sequence[str], file: str) -> str:
 def _cross_table(report: Report) -> str:
     names = [group.group for group in report.groups]
     rows = [
-        [_line(f.title, 160), *(f"{f.groups.get(name, 0):,}" for name in names)]
+        [one_line(f.title, 160), *(f"{f.groups.get(name, 0):,}" for name in names)]
         for f in report.themes
     ]
-    head = ["Theme", *(f"{_line(g.group, 60)} ({g.tickets:,})" for g in report.groups)]
+    head = ["Theme", *(f"{one_line(g.group, 60)} ({g.tickets:,})" for g in report.groups)]
     return table(head, "l" + "r" * len(names), rows)
 
 
@@ -133,8 +133,8 @@ def _making(report: Report) -> list[str]:
     f = report.figures
     cost = "price unknown" if f.cost_usd is None else f"{f.cost_usd:.4f} USD"
     rows = {
-        "Model": _line(report.chat_model),
-        "Embedder": _line(report.embedder),
+        "Model": one_line(report.chat_model),
+        "Embedder": one_line(report.embedder),
         "Strategy": report.strategy,
         "Model calls": f"{f.model_calls:,}",
         "Cache hits": f"{f.cache_hits:,}",
@@ -156,11 +156,11 @@ def _failed(lost: Sequence[str]) -> list[str]:
     if not lost:
         return []
     more = f"; and {len(lost) - _LOST:,} more in report.json" if len(lost) > _LOST else ""
-    named = "; ".join(_line(what) for what in lost[:_LOST])
+    named = "; ".join(one_line(what) for what in lost[:_LOST])
     return [f"Failed, and tried again in the next run: {named}{more}."]
 
 
-def _line(text: str, length: int = 300) -> str:
+def one_line(text: str, length: int = 300) -> str:
     """A text on one line that renders to itself, also in a table's cell."""
     return escaped(clip(" ".join(clean(text).split()), length))
 
@@ -173,7 +173,7 @@ def _count(tickets: int) -> str:
     return f"{tickets:,} ticket{'' if tickets == 1 else 's'}"
 
 
-def _sparkline(counts: Sequence[int]) -> str:
+def blocks_over_time(counts: Sequence[int]) -> str:
     """At most so many blocks that a table still fits beside Prefect's side bar."""
     if len(counts) < 2:
         return ""

@@ -3,7 +3,6 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from statistics import mean, quantiles
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.embeddings import embed
 from infra.errors import InputError
 from tasks.cited_answers import QuestionRequest, answer
+from tasks.corpus import read_source
 from tasks.document_collections import Name, PinnedQuestions, View, documents_there
 from tasks.progress import progress
 from tasks.ranking_metrics import ndcg_at, recall_at, reciprocal_rank_at
 from tasks.retrieval import Mode, documents_found
-from tasks.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +32,12 @@ class EvaluationRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     collection: Name = Field(json_schema_extra={"position": 0})
-    queries: Path = Field(
-        description="Table with the columns query_id, text.", json_schema_extra={"position": 1}
+    queries: str = Field(
+        description="Table with the columns query_id, text: a file, `sql:FILE`, `query:SELECT …`.",
+        json_schema_extra={"position": 1},
     )
-    qrels: Path = Field(
-        description="Table with the columns query_id, doc_id, relevance.",
+    qrels: str = Field(
+        description="Table with the columns query_id, doc_id, relevance, likewise.",
         json_schema_extra={"position": 2},
     )
     modes: tuple[Mode, ...] = Field(
@@ -108,13 +108,14 @@ class Evaluation(BaseModel):
     answers: Answered | None
 
 
-def read_judged(queries: Path, qrels: Path) -> list[Judged]:
-    """Queries (columns query_id, text) with their judgements (query_id, doc_id, relevance).
+async def read_judged(queries: str, qrels: str) -> list[Judged]:
+    """Queries (columns query_id, text) with their judgements (query_id, doc_id, relevance), each a
+    source as `tasks.corpus` reads it.
 
     Raises InputError naming file, row and column.
     """
     relevance = defaultdict[str, dict[str, float]](dict)
-    for row, (query, document, value) in _rows(qrels, ("query_id", "doc_id", "relevance")):
+    for row, (query, document, value) in await _rows(qrels, ("query_id", "doc_id", "relevance")):
         try:
             relevant = float(value)
         except ValueError:
@@ -125,7 +126,7 @@ def read_judged(queries: Path, qrels: Path) -> list[Judged]:
             relevance[query][document] = relevant
     judged = [
         Judged(id=query, text=text, relevance=relevance.get(query, {}))
-        for _, (query, text) in _rows(queries, ("query_id", "text"))
+        for _, (query, text) in await _rows(queries, ("query_id", "text"))
     ]
     _require_known(relevance, judged, queries, qrels)
     return judged
@@ -190,9 +191,9 @@ async def answered(request: EvaluationRequest, judged: Sequence[Judged]) -> Answ
 
 
 @task(name="load judged queries", cache_policy=NO_CACHE, persist_result=False)
-def load_judged(request: EvaluationRequest) -> list[Judged]:
+async def load_judged(request: EvaluationRequest) -> list[Judged]:
     """`read_judged` as a task."""
-    return read_judged(request.queries, request.qrels)
+    return await read_judged(request.queries, request.qrels)
 
 
 @task(name="answer judged queries", cache_policy=NO_CACHE, persist_result=False)
@@ -227,7 +228,7 @@ async def _require_there(view: View, judged: list[Judged]) -> None:
 
 
 def _require_known(
-    relevance: Mapping[str, Relevance], judged: list[Judged], queries: Path, qrels: Path
+    relevance: Mapping[str, Relevance], judged: list[Judged], queries: str, qrels: str
 ) -> None:
     unknown = sorted(relevance.keys() - {each.id for each in judged})
     if unknown:
@@ -237,19 +238,21 @@ def _require_known(
         )
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterable[tuple[int, list[str]]]:
+async def _rows(source: str, columns: tuple[str, ...]) -> list[tuple[int, list[str]]]:
     """The rows of a table, counted from 1, with the texts of these columns."""
-    table, _ = read_table(path)
+    table = (await read_source(source)).table
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise InputError(
-            f"{path} has no column {', '.join(missing)}. It needs {', '.join(columns)}."
+            f"{source} has no column {', '.join(missing)}. It needs {', '.join(columns)}."
         )
+    rows = list[tuple[int, list[str]]]()
     for number, row in enumerate(_values(table, columns), 1):
         cells = ["" if value is None or value != value else str(value).strip() for value in row]
         if empty := [name for name, cell in zip(columns, cells, strict=True) if not cell]:
-            raise InputError(f"{path}, row {number}: {empty[0]} is empty. Fill it.")
-        yield number, cells
+            raise InputError(f"{source}, row {number}: {empty[0]} is empty. Fill it.")
+        rows.append((number, cells))
+    return rows
 
 
 def _values(table: "pd.DataFrame", columns: tuple[str, ...]) -> Iterable[tuple[object, ...]]:

@@ -46,6 +46,7 @@ async def examples(kind: str | None = None) -> list[Example]:
         _example(review)
         for review in await reviews("all")
         if review.outcome
+        and not review.forgotten
         and review.outcome.kind in _DECIDED
         and (kind is None or review.kind == kind)
     ]

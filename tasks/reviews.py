@@ -17,11 +17,20 @@ from infra.postgres import Connection, Jsonb, fetch, transaction
 from infra.review_policy import ReviewPolicy
 from infra.settings import get_settings
 from infra.sql import queries
-from tasks.review_chain import Event, append, beside_sha256, digest, link, lock_chain
+from tasks.review_chain import (
+    Event,
+    append,
+    beside_sha256,
+    digest,
+    faults_of_event,
+    lock_chain,
+    vouching_event,
+)
 
 Which = Literal["waiting", "recent", "all"]
 
 _APPROVING = ("approve", "edit")
+TEXT = "text"  # reason code of a forgetting that took words of the text, and not only beside it
 
 
 class Evidence(BaseModel):
@@ -136,7 +145,14 @@ class Review(BaseModel):
         """Whether the text may be released."""
         end = self.outcome
         released_by_policy = end and end.kind == "expired" and self.policy.on_expiry == "approve"
-        return bool(end and (end.kind in _APPROVING or released_by_policy))
+        return bool(end and (end.kind in _APPROVING or released_by_policy)) and not self.forgotten
+
+    @property
+    def forgotten(self) -> Event | None:
+        """The event by which the text, or words of it, were last forgotten, if they were: what is
+        left of it is released to nobody, and teaches nothing."""
+        events = (each for each in reversed(self.events) if each.kind == "forgotten")
+        return next((each for each in events if each.reason_code == TEXT), None)
 
     @property
     def fault(self) -> str | None:
@@ -176,6 +192,8 @@ class Review(BaseModel):
     def state(self) -> str:
         """Where it stands, in words."""
         end = self.outcome
+        if self.forgotten:
+            return f"forgotten by {self.forgotten.actor}"
         if end is None:
             return f"waits, {len(self.approved_by)} of {self.policy.people}"
         who = " and ".join(self.approved_by) if end.kind in _APPROVING else end.actor
@@ -266,17 +284,14 @@ def _require_unaltered(row: Mapping[str, Any]) -> None:
     """Raise DatabaseError when the draft is not the one that was stored, or an event of it was
     changed: nothing that may have been tampered with is shown or obeyed."""
     events = [{**event, "at": datetime.fromisoformat(event["at"])} for event in row["events"]]
-    opened = [event for event in events if event["kind"] == "opened"]
-    whole = all(link(event) == event["sha256"] for event in events) and all(
-        digest(event["text"] or "") == event["text_sha256"]
-        for event in events
-        if event["kind"] == "edit"
-    )
+    forgotten = max((each["id"] for each in events if each["kind"] == "forgotten"), default=0)
+    whole = not any(faults_of_event(event, forgotten) for event in events)
+    vouching = vouching_event(events)
     # One that was decided before openings were kept has its own hash to go by.
     old = bool(events) and all(event["format"] == 1 for event in events)
-    stored = opened[0]["shown_sha256"] if opened else row["sha256"] if old else None
+    stored = vouching["shown_sha256"] if vouching else row["sha256"] if old else None
     same = digest(row["text"]) == stored
-    beside = all(beside_sha256(row) == event["text_sha256"] for event in opened)
+    beside = vouching is None or beside_sha256(row) == vouching["text_sha256"]
     if not (whole and same and beside):
         raise DatabaseError(
             f"Review {row['id']} was altered in the database: its hashes are others. Nothing is "

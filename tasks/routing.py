@@ -16,19 +16,20 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.budget import Budget, current_run
-from infra.errors import ModelError
+from infra.errors import ModelError, ModelRejected
 from infra.postgres import transaction
 from infra.providers import is_local, model_of
 from infra.sql import queries
 from tasks.asking import ask
 from tasks.columns import Columns
 from tasks.corpus import Corpus, load_corpus
+from tasks.labelled_texts import NONE
 from tasks.progress import Progress
 from tasks.replies import LabelChoice, label_of
 from tasks.review_chain import digest
 from tasks.runs import RETRIED, charged_to_task, together
 from tasks.specialist_serving import answers, serving
-from tasks.specialists import NONE, Specialist, read_specialist
+from tasks.specialists import Specialist, read_specialist
 from tasks.steps import once
 
 PROMPT = "choose_label"
@@ -169,13 +170,13 @@ async def decided_by_model(
 
 async def asked(each: Routed, text: str) -> Routed:
     """What a model says of a text. One that has no good answer is no error; what says that no call
-    can succeed just now is raised."""
+    can succeed, just now or with this key and name, is raised."""
     labels = (*each.likeliest, NONE)
     inputs = {"labels": "\n".join(labels), "text": text}
     try:
         reply = await ask(PROMPT, inputs, fills=label_of(labels), sources=(digest(text),))
     except ModelError as error:
-        if error.transient:
+        if error.transient or isinstance(error, ModelRejected):
             raise
         return each.model_copy(update={"why": str(error)})
     assert isinstance(reply.value, LabelChoice)
@@ -201,11 +202,12 @@ async def routed_by(
     """What a specialist says of texts, by their ids."""
     card = specialist.card
     logits, sure = await answers(specialist, texts)
+    acts_on = card.threshold.lets_through(sure)
     order = np.argsort(-logits, axis=1, kind="stable")[:, :_LIKELIEST]
     found = list[Routed]()
     for row, (name, text) in enumerate(zip(ids, texts, strict=True)):
         labels = tuple(card.labels[each] for each in order[row])
-        acts = sure[row] >= card.threshold.value and bool(text.strip())
+        acts = bool(acts_on[row]) and bool(text.strip())
         decided: dict[str, Any] = {"label": labels[0], "by": "specialist"} if acts else {}
         found.append(
             Routed(

@@ -1,4 +1,8 @@
-"""Champion against challenger: on texts that neither has learned from, with intervals."""
+"""Champion against challenger: on texts that neither has learned from, with intervals.
+
+Texts that came in because the champion was unsure of them, or wrong, and people were asked, say
+nothing of how often it is right: they are left out.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -6,11 +10,12 @@ import numpy as np
 from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.errors import InputError
+from infra.errors import AssetError, InputError
 from tasks.calibration import coverage_at
 from tasks.labelled_texts import Example
+from tasks.people_labels import is_from_people
 from tasks.runs import RETRIED
-from tasks.specialist_serving import answers, champion
+from tasks.specialist_serving import answers, served, whole
 from tasks.specialists import Specialist, read_examples, read_specialist
 from tasks.steps import once
 from tasks.thresholds import interval
@@ -18,6 +23,7 @@ from tasks.thresholds import interval
 if TYPE_CHECKING:
     from tasks.calibration import Bools, Floats
 
+FEWEST = 20  # texts that two are compared on: of fewer, no difference says anything
 _RESAMPLES = 2000  # of the pairs, for the interval of their difference
 
 
@@ -45,33 +51,42 @@ class ComparisonRequest(BaseModel):
 
 
 class Measured(BaseModel):
-    """One of the two on the common texts: accuracy with its 95 % interval, and coverage, the share
-    of its surest answers that is right as often as its target asks."""
+    """One of the two on the common texts: accuracy with its 95 % interval; its target, and
+    coverage, the share of its surest answers that is right as often as that; what its threshold
+    lets through, and how often that is right."""
 
     model_config = ConfigDict(frozen=True)
 
     specialist: int
     accuracy: float
     interval: tuple[float, float]
+    target: float
     coverage_at_target: float
+    acted_on: float
+    acted_on_accuracy: float | None
 
 
 class Comparison(BaseModel):
     """Two specialists on ``texts`` that neither has learned from. ``difference``: of the accuracy,
     the challenger's less the champion's, with the 95 % interval of a paired bootstrap (Efron &
-    Tibshirani 1993); ``known``: texts left out because the champion has learned from them. Without
-    a champion the challenger is held against the commonest label."""
+    Tibshirani 1993). Left out are ``known`` texts, which the champion has learned from, and
+    ``asked`` ones, which came in because people were asked about what it does not know. Without a
+    champion the challenger is held against the commonest label. ``replaces``: who serves;
+    ``damage``: a word on why it is not the one that is compared with."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     texts: int
     known: int
+    asked: int
     challenger: Measured
     champion: Measured | None
     commonest: float
     difference: float
     difference_interval: tuple[float, float]
+    replaces: int | None
+    damage: str = ""
 
     @property
     def is_better(self) -> bool:
@@ -92,20 +107,24 @@ async def compared(request: ComparisonRequest) -> Comparison:
 async def compare(request: ComparisonRequest) -> Comparison:
     """`compared` as it is now."""
     challenger = await read_specialist(request.specialist)
-    holder = (
-        await read_specialist(request.against)
-        if request.against
-        else await champion(challenger.name)
-    )
-    if holder and holder.id == challenger.id:
+    numbers = await served(challenger.name)
+    holder, damage = await whole([request.against] if request.against else numbers)
+    if request.against and damage:
+        raise AssetError(f"{damage} Compare with another.")
+    serve = [] if request.against else numbers[:1]
+    if challenger.id in (*serve, holder and holder.id):
         raise InputError(f"Specialist {challenger.id} serves already.")
     tested = [each for each in read_examples(challenger)["test"] if not each.outside]
-    learned = _learned(holder) if holder else set()
-    common = [each for each in tested if each.key not in learned]
-    if not common:
+    parts = read_examples(holder) if holder else {}
+    learned = {e.key for part, items in parts.items() if part != "test" for e in items}
+    new = [each for each in tested if each.key not in learned]
+    seen = {each.key for items in parts.values() for each in items}
+    common = [e for e in new if not holder or e.key in seen or not is_from_people(e)]
+    if holder and len(common) < FEWEST:
         raise InputError(
-            f"Specialists {challenger.id} and {request.against} have no text that neither has "
-            "learned from."
+            f"There are {len(common)} texts on which specialists {challenger.id} and {holder.id} "
+            f"can be compared: that neither has learned from, and that people were not asked about "
+            f"for want of sureness. {FEWEST} are the fewest. Train it on more labelled texts."
         )
     right = await _right(challenger, common)
     before = await _right(holder, common) if holder else _commonest(common)
@@ -113,12 +132,15 @@ async def compare(request: ComparisonRequest) -> Comparison:
     return Comparison(
         name=challenger.name,
         texts=len(common),
-        known=len(tested) - len(common),
+        known=len(tested) - len(new),
+        asked=len(new) - len(common),
         challenger=_measured(challenger, *right),
         champion=_measured(holder, *before) if holder else None,
         commonest=float(_commonest(common)[0].mean()),
         difference=float(difference.mean()),
         difference_interval=_bootstrapped(difference),
+        replaces=next(iter(numbers), None),
+        damage=damage,
     )
 
 
@@ -134,9 +156,14 @@ def require_better(found: Comparison) -> None:
         )
 
 
-def _learned(specialist: Specialist) -> set[str]:
-    parts = read_examples(specialist)
-    return {each.key for part, items in parts.items() if part != "test" for each in items}
+def require_champion(found: Comparison) -> None:
+    """Raise InputError where the challenger was held against another than who serves."""
+    against = found.champion.specialist if found.champion else None
+    if against != found.replaces and not found.damage:
+        raise InputError(
+            f"Specialist {found.challenger.specialist} was held against {against}, and "
+            f"{found.replaces or 'nobody'} serves. Compare it with who serves."
+        )
 
 
 async def _right(specialist: Specialist, examples: list[Example]) -> tuple["Bools", "Floats"]:
@@ -155,11 +182,15 @@ def _commonest(examples: list[Example]) -> tuple["Bools", "Floats"]:
 
 def _measured(specialist: Specialist, right: "Bools", sure: "Floats") -> Measured:
     low, high = interval(int((~right).sum()), len(right))
+    acted = specialist.card.threshold.lets_through(sure)
     return Measured(
         specialist=specialist.id,
         accuracy=float(right.mean()),
         interval=(1 - high, 1 - low),
+        target=specialist.card.target,
         coverage_at_target=coverage_at(sure, right, specialist.card.target),
+        acted_on=float(acted.mean()),
+        acted_on_accuracy=float(right[acted].mean()) if acted.any() else None,
     )
 
 

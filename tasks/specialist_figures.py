@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from tasks.calibration import (
+    Threshold,
     auroc,
     calibration_error,
     confidences,
@@ -42,14 +43,14 @@ def figures(
     sure: "Floats",
     truth: "Ints",
     beyond: "Floats",
-    threshold: float,
+    threshold: Threshold,
     target: float,
 ) -> Figures:
     """The figures of logits (n, classes) and confidences against the truth (n), and of confidences
     in texts outside."""
     right = logits.argmax(axis=1) == truth
     wrong = interval(int((~right).sum()), len(right))
-    acted = sure >= threshold
+    acted = threshold.lets_through(sure)
     return Figures(
         texts=len(right),
         accuracy=float(right.mean()),
@@ -61,5 +62,5 @@ def figures(
         outside_auroc=auroc(sure, beyond),
         acted_on=float(acted.mean()),
         acted_on_accuracy=float(right[acted].mean()) if acted.any() else None,
-        outside_acted_on=float((beyond >= threshold).mean()) if len(beyond) else None,
+        outside_acted_on=float(threshold.lets_through(beyond).mean()) if len(beyond) else None,
     )

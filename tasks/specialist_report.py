@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.specialist_comparison import Comparison, Measured
 
 _CONFUSED = 12  # pairs of labels that a table names
+_COUNTED = 12  # most labels whose matrix has numbers
 _DRAWN = 40  # most labels of which the matrix is drawn, those that are most often confused
 
 
@@ -34,7 +35,7 @@ async def publish_specialist(specialist: Specialist) -> None:
     text = "\n\n".join(
         [
             card_markdown(specialist),
-            curves(plain, sure, logits.argmax(axis=1) == truth),
+            curves(plain, sure, logits.argmax(axis=1) == truth, specialist.card.target),
             *confusion(labels, truth, logits.argmax(axis=1)),
         ]
     )
@@ -57,7 +58,7 @@ def card_markdown(specialist: Specialist) -> str:
     threshold = (
         "No threshold is certified to reach that: it decides nothing by itself."
         if card.threshold.value >= NEVER
-        else f"From a confidence of {card.threshold.value:.3f} on it decides by itself: "
+        else f"Above a confidence of {card.threshold.value:.3f} it decides by itself: "
         f"{of.acted_on:.1%} of the tested texts, {_share(of.acted_on_accuracy)} of them rightly "
         f"(certified at 95 %: at least {_share(card.threshold.certified)})."
     )
@@ -90,19 +91,28 @@ def comparison_markdown(found: "Comparison") -> str:
     if found.champion:
         rows.append(("Champion", *_measured(found.champion)))
     else:
-        rows.append(("The commonest label, always", "", f"{found.commonest:.1%}", "", ""))
-    head = ("", "Specialist", "Accuracy", "95 % interval", "Coverage at its target")
-    known = f" {found.known} others were left out: the champion knows them." if found.known else ""
+        rows.append(("The commonest label, always", "", f"{found.commonest:.1%}", *[""] * 5))
+    head = (
+        *("", "Specialist", "Accuracy", "95 % interval", "Target", "Could answer at it"),
+        *("Its threshold lets through", "Right of that"),
+    )
+    left = {
+        "the champion has learned from them": found.known,
+        "people were asked about them, for want of its sureness": found.asked,
+    }
+    told = "".join(f" {n} others were left out: {why}." for why, n in left.items() if n)
+    damaged = f"{escaped(found.damage)}\n\n" if found.damage else ""
     return (
-        f"**{escaped(found.name)}**, on {found.texts:,} texts that neither has learned from.{known}"
-        f"\n\n{table(head, 'lrrrr', rows)}\n\nThe challenger is right on "
+        f"{damaged}**{escaped(found.name)}**, on {found.texts:,} texts that neither has learned "
+        f"from.{told}\n\n{table(head, 'lrrrrrrr', rows)}\n\nThe challenger is right on "
         f"**{100 * found.difference:+.1f} points** of them (95 % interval {100 * low:+.1f} to "
         f"{100 * high:+.1f}).\n"
     )
 
 
-def curves(before: "Floats", after: "Floats", right: "Bools") -> str:
-    """Reliability before and after calibration, and accuracy by coverage, as a picture."""
+def curves(before: "Floats", after: "Floats", right: "Bools", target: float) -> str:
+    """Reliability before and after calibration, and accuracy by coverage beside the target, as a
+    picture."""
     figure, (left, middle) = panels(2)
     left.plot([0, 1], [0, 1], color=PALE, linewidth=1)
     for sure, colour, name in ((before, WARNING, "before"), (after, ACCENT, "after")):
@@ -112,10 +122,12 @@ def curves(before: "Floats", after: "Floats", right: "Bools") -> str:
     left.set_ylabel("accuracy", fontsize=8)
     left.legend(fontsize=8, frameon=False)
     coverage, accuracy = accuracy_by_coverage(after, right)
+    middle.axhline(target, color=PALE, linewidth=1, label=f"target {target:.0%}")
     middle.plot(coverage, accuracy, color=ACCENT)
+    middle.legend(fontsize=8, frameon=False, loc="lower left")
     middle.set_xlabel("share of the texts, the surest first", fontsize=8)
     middle.set_ylabel("accuracy", fontsize=8)
-    middle.set_ylim(max(0.0, float(accuracy.min()) - 0.02), 1.005)
+    middle.set_ylim(max(0.0, min(float(accuracy.min()), target) - 0.02), 1.005)
     return picture(figure, "Reliability, and accuracy by coverage")
 
 
@@ -128,7 +140,14 @@ def confusion(labels: Sequence[str], truth: "Ints", said: "Ints") -> list[str]:
     worst = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")[:_DRAWN]
     shown = np.sort(worst)
     figure, (axes,) = panels(1)
-    axes.imshow(np.log1p(matrix[np.ix_(shown, shown)]), cmap="Blues")
+    seen, faults = matrix[np.ix_(shown, shown)], wrong[np.ix_(shown, shown)]
+    axes.imshow(np.log1p(np.diag(np.diag(seen))), cmap="Blues")
+    most = np.log1p(seen.max())
+    axes.imshow(np.ma.masked_equal(np.log1p(faults), 0), cmap="Oranges", vmin=-1, vmax=most)
+    for row, column in np.argwhere(seen) if len(shown) <= _COUNTED else ():
+        shade = "white" if row == column else "black"
+        count = str(seen[row, column])
+        axes.text(column, row, count, ha="center", va="center", fontsize=8, color=shade)
     axes.set_xlabel("said", fontsize=8)
     axes.set_ylabel("label", fontsize=8)
     axes.set_xticks([])
@@ -136,17 +155,20 @@ def confusion(labels: Sequence[str], truth: "Ints", said: "Ints") -> list[str]:
     pairs = sorted(zip(*np.nonzero(wrong), strict=True), key=lambda pair: -wrong[pair])[:_CONFUSED]
     rows = [(escaped(labels[a]), escaped(labels[b]), str(wrong[a, b])) for a, b in pairs]
     few = "" if len(labels) <= _DRAWN else f" of the {_DRAWN} labels that are confused most"
-    drawn = picture(figure, f"Confusion matrix{few}")
+    drawn = picture(figure, f"Confusion matrix{few}, in the order of the alphabet; orange: wrong")
     return [drawn, table(("Label", "Said", "Texts"), "llr", rows)] if rows else [drawn]
 
 
-def _measured(one: "Measured") -> tuple[str, str, str, str]:
+def _measured(one: "Measured") -> tuple[str, ...]:
     low, high = one.interval
     return (
         str(one.specialist),
         f"{one.accuracy:.1%}",
         f"{low:.1%} to {high:.1%}",
+        f"{one.target:.0%}",
         f"{one.coverage_at_target:.1%}",
+        f"{one.acted_on:.1%}",
+        _share(one.acted_on_accuracy),
     )
 
 

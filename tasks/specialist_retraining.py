@@ -4,7 +4,7 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra import fine_tuning
-from infra.classifier_training import Recipe
+from infra.classifier_recipe import Recipe
 from infra.errors import InputError
 from infra.fine_tuning import Device
 from tasks.labelled_texts import Example, Examples, fit

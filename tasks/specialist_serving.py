@@ -16,9 +16,16 @@ from pydantic import BaseModel, ConfigDict
 from infra.encoders import Encoder
 from infra.errors import AssetError, InputError
 from infra.fine_tuning import load_classifier
-from infra.postgres import fetch
+from infra.postgres import alone, fetch
 from tasks.confidence import Scope
-from tasks.specialists import SCOPE, Specialist, read_specialist, require_files, specialists
+from tasks.specialists import (
+    SCOPE,
+    Specialist,
+    damage,
+    read_specialist,
+    require_files,
+    specialists,
+)
 from tasks.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -69,18 +76,59 @@ async def champion(name: str) -> Specialist | None:
     return await read_specialist(numbers[0]) if numbers else None
 
 
+async def whole(numbers: Sequence[int]) -> tuple[Specialist | None, str]:
+    """The first of these whose files are the registered ones; and a word on each before it."""
+    said = list[str]()
+    for number in numbers:
+        found = await read_specialist(number)
+        if not (word := await asyncio.to_thread(damage, found)):
+            return found, " ".join(said)
+        said.append(word)
+    return None, " ".join(said)
+
+
 async def promoted(specialist: Specialist, actor: str, review: int | None) -> None:
     """Let a specialist serve; once for a review."""
     await _decided("promote", specialist, actor, review)
 
 
-async def rolled_back(name: str, actor: str) -> Specialist:
-    """Let the one before serve again, who is given back. Raises InputError without one."""
-    numbers = await served(await known_name(name))
-    if len(numbers) < 2:
-        raise InputError(f"No specialist for {name} served before this one.")
-    await _decided("rollback", await read_specialist(numbers[0]), actor, None)
-    return await read_specialist(numbers[1])
+async def promoted_after(
+    before: int | None, specialist: Specialist, actor: str, review: int
+) -> None:
+    """Let a specialist serve in the place of the one that does, by its number, or of nobody; once
+    for a review. Raises InputError where another serves by now."""
+    async with alone(f"who serves {specialist.name}"):
+        if any(each.review == review for each in await promotions(specialist.name)):
+            return
+        now = next(iter(await served(specialist.name)), None)
+        if now != before:
+            raise InputError(
+                f"Specialist {specialist.id} was approved in the place of {_named(before)}, and "
+                f"{_named(now)} serves {specialist.name} by now. Hold it against that one: "
+                f"`patterns specialist promote {specialist.id}`."
+            )
+        await promoted(specialist, actor, review)
+
+
+async def rolled_back(name: str, actor: str) -> tuple[Specialist, str]:
+    """Let the one before serve again, who is given back; with a word on each that would have, were
+    its files whole. Raises InputError where nobody served before, AssetError where none is whole.
+    """
+    name = await known_name(name)
+    async with alone(f"who serves {name}"):
+        numbers = await served(name)
+        if len(numbers) < 2:
+            raise InputError(f"No specialist for {name} served before this one.")
+        found, said = await whole(numbers[1:])
+        if found is None:
+            raise AssetError(f"{said} Nobody else served before. Train and promote another.")
+        for number in numbers[: numbers.index(found.id)]:
+            await _decided("rollback", await read_specialist(number), actor, None)
+    return found, said
+
+
+def _named(number: int | None) -> str:
+    return "nobody" if number is None else f"specialist {number}"
 
 
 async def known_name(name: str | None) -> str:

@@ -13,7 +13,7 @@ from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra import fine_tuning
-from infra.classifier_training import OUTSIDE, Labelled, Recipe
+from infra.classifier_recipe import OUTSIDE, Labelled, Recipe
 from infra.fine_tuning import Device, Trained
 from infra.postgres import alone
 from infra.settings import get_settings
@@ -150,7 +150,7 @@ async def carded(
     started: float,
 ) -> tuple[Card, Scope]:
     """What there is to know of a trained model: where its texts lie, how sure it is, calibrated on
-    one part, and how good, measured on another."""
+    the texts that ended its training, and how good, measured on texts that nothing has seen."""
     labels, read = examples.labels, await _reader(request, trained)
     learned_from = _classes(labels, parts["train"])
     scope = Scope.of((await read(learned_from.texts))[1], learned_from.classes)
@@ -161,14 +161,15 @@ async def carded(
         beyond, far = await read(_outside(parts[part]))
         return inside, logits, scope.distances(vectors), beyond, scope.distances(far)
 
-    inside, logits, distances, beyond, far = await told("calibrate")
+    inside, logits, distances, beyond, far = await told("check")
     truth = np.array(inside.classes, dtype=np.int64)
     confidence = learned(logits, distances, truth, beyond, far)
+    inside, logits, distances, beyond, far = await told("test")
+    truth = np.array(inside.classes, dtype=np.int64)
     # What is outside is wrong, whatever it is taken for.
     sure = np.concatenate([confidence.of(logits, distances), confidence.of(beyond, far)])
     right = np.concatenate([logits.argmax(axis=1) == truth, np.zeros(len(far), dtype=bool)])
     threshold = certified_threshold(sure, right, request.target_accuracy)
-    inside, logits, distances, beyond, far = await told("test")
     card = Card(
         labels=labels,
         outside=request.outside if any(each.outside for each in examples.items) else None,
@@ -185,9 +186,9 @@ async def carded(
         figures=figures(
             logits,
             confidence.of(logits, distances),
-            np.array(inside.classes, dtype=np.int64),
+            truth,
             confidence.of(beyond, far),
-            threshold.value,
+            threshold,
             request.target_accuracy,
         ),
     )

@@ -10,12 +10,11 @@ import shutil
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.classifier_training import Recipe
+from infra.classifier_recipe import Recipe
 from infra.errors import AssetError, InputError
 from infra.postgres import Jsonb, fetch, transaction
 from infra.settings import get_settings
@@ -23,15 +22,11 @@ from infra.sql import queries
 from infra.storage import private_directory, writing
 from tasks.calibration import Threshold
 from tasks.confidence import Confidence, Scope
-from tasks.labelled_texts import Example, Part
+from tasks.labelled_texts import NONE, Example, Part
 from tasks.specialist_figures import Figures
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLES = "examples.parquet"  # what it was trained and measured on, in its folder
 SCOPE = "scope.npz"  # where the texts that it has learned from lie
-NONE = "none"  # such a label, where the data had none of their own
 
 
 class Card(BaseModel):
@@ -82,7 +77,7 @@ class Specialist(BaseModel):
     @property
     def folder(self) -> Path:
         """Where its files are."""
-        return _root() / str(self.id)
+        return folder_of(self.id, self.root_run)
 
 
 async def register(
@@ -99,7 +94,7 @@ async def register(
     `infra.fine_tuning` has made. Raises StorageError."""
     staging = private_directory(_root()) / f".{root_run}"
     await asyncio.to_thread(_stage, staging, model, scope, parts)
-    files = {each.name: _sha256(each) for each in sorted(staging.iterdir())}
+    files = {each.name: file_sha256(each) for each in sorted(staging.iterdir())}
     row = {
         **{"name": name, "root_run": root_run, "source": source, "data_sha256": data_sha256},
         **{"code": version("llm-pattern-flows"), "card": Jsonb(card.model_dump(mode="json"))},
@@ -108,10 +103,8 @@ async def register(
     async with transaction() as connection:
         kept = await (await connection.execute(queries()["keep_specialist"], row)).fetchone()
         assert kept
-        folder = _root() / str(kept["id"])
         with writing(_root()):
-            shutil.rmtree(folder, ignore_errors=True)  # of a number that came to nothing
-            staging.rename(folder)
+            staging.rename(folder_of(kept["id"], root_run))
     return await read_specialist(kept["id"])
 
 
@@ -135,17 +128,25 @@ async def read_specialist(number: int) -> Specialist:
     return Specialist.model_validate(rows[0])
 
 
-def require_files(specialist: Specialist) -> None:
-    """Raise AssetError naming a file that is gone, or is not the one that was registered."""
-    for name, expected in specialist.files.items():
+def damage(specialist: Specialist, *only: str) -> str:
+    """A word on a file that is gone, or is not the one that was registered; '' where all are whole.
+    ``only``: the names of files that are looked at, else all."""
+    for name in only or specialist.files:
         file = specialist.folder / name
         if not file.is_file():
-            raise AssetError(f"Specialist {specialist.id} lacks its file {file}.")
-        if _sha256(file) != expected:
-            raise AssetError(
+            return f"Specialist {specialist.id} lacks its file {file}."
+        if file_sha256(file) != specialist.files[name]:
+            return (
                 f"{file} of specialist {specialist.id} was altered: its SHA-256 is no longer the "
                 "registered one."
             )
+    return ""
+
+
+def require_files(specialist: Specialist, *only: str) -> None:
+    """Raise AssetError where there is `damage`."""
+    if said := damage(specialist, *only):
+        raise AssetError(f"{said} Put the file back, or train and promote another.")
 
 
 def _stage(
@@ -162,10 +163,13 @@ def _stage(
 
 
 def read_examples(specialist: Specialist) -> dict[Part, tuple[Example, ...]]:
-    """What a specialist was trained and measured on, by part. Raises AssetError as `answers`."""
+    """What a specialist was trained and measured on, by part, whatever else of it is damaged.
+
+    Raises AssetError where just these texts are.
+    """
     import pandas as pd
 
-    require_files(specialist)
+    require_files(specialist, EXAMPLES)
     table = pd.read_parquet(specialist.folder / EXAMPLES)
     found: dict[Part, list[Example]] = {}
     for row in table.to_dict("records"):
@@ -174,10 +178,16 @@ def read_examples(specialist: Specialist) -> dict[Part, tuple[Example, ...]]:
     return {part: tuple(each) for part, each in found.items()}
 
 
+def folder_of(number: int, root_run: UUID) -> Path:
+    """Where the files of a specialist are: named after its run too, as numbers begin anew in each
+    database."""
+    return _root() / f"{number}-{root_run}"
+
+
 def _root() -> Path:
     return get_settings().home / "specialists"
 
 
-def _sha256(file: Path) -> str:
+def file_sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

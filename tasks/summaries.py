@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.budget import Budget
 from infra.errors import WorkIncomplete
-from infra.providers import model_of, price_of
+from infra.postgres import fetch
+from infra.providers import model_of, price_of, slots_of
 from infra.settings import get_settings
+from infra.shared_budget import SharedBudget
 from tasks.codebook import load_codebook
 from tasks.columns import Columns
-from tasks.facts import Strategy, default_strategy, lineage_of
+from tasks.facts import PROMPT, Strategy, default_strategy, lineage_of
 from tasks.findings import Report
 from tasks.passages import estimated_tokens
 from tasks.prompts import load_prompt
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 _FACT_TOKENS = 70  # of one fact in a reply
 _SAMPLE = 6  # facts that a leaf is worded from
 _SHOWN = 5  # lost pieces that a message names
+MOST_SHARDS = 64
 
 
 class SummaryRequest(BaseModel):
@@ -38,24 +42,50 @@ class SummaryRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(
-        description="A file, a folder of transcripts, `corpus:NAME`, `sql:FILE`, `query:SELECT …`."
+        description="A file, a folder of transcripts, `corpus:NAME`, `sql:FILE`, `query:SELECT …`.",
+        json_schema_extra={"position": 0},
     )
-    columns: Columns = Field(default_factory=Columns, description="Recognised where left out.")
-    since: datetime | None = Field(None, description="Only records from this time on.")
+    columns: Columns = Field(
+        default_factory=Columns,
+        description="Recognised where left out.",
+        json_schema_extra={"position": 1},
+    )
+    since: datetime | None = Field(
+        None, description="Only records from this time on.", json_schema_extra={"position": 2}
+    )
     strategy: Strategy | None = Field(
         None,
         description="read: a model reads every passage. embed: passages are grouped as they are. "
         "Empty: embed for the embedded model, read for others.",
+        json_schema_extra={"position": 3},
     )
-    refit: bool = Field(False, description="Find the themes anew, not those of the last run.")
-    max_cost: float | None = Field(None, gt=0, description="Most USD that the run may cost.")
+    refit: bool = Field(
+        False,
+        description="Find the themes anew, not those of the last run.",
+        json_schema_extra={"position": 4},
+    )
+    max_cost: float | None = Field(
+        None, gt=0, description="Most USD that the run may cost.", json_schema_extra={"position": 5}
+    )
     max_failed_share: float = Field(
         0.0,
         ge=0,
         le=1,
         description="Share of the work that may fail for good: passages, nodes, groups.",
+        json_schema_extra={"position": 6},
     )
-    out: Path | None = Field(None, description="Folder of the report. Empty: in PATTERNS_HOME.")
+    out: Path | None = Field(
+        None,
+        description="Folder of the report. Empty: in PATTERNS_HOME.",
+        json_schema_extra={"position": 7},
+    )
+    shards: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_SHARDS,
+        description="Runs on workers of the pool patterns that help to read. Empty: none.",
+        json_schema_extra={"position": 8},
+    )
 
     @property
     def way(self) -> Strategy:
@@ -68,7 +98,9 @@ class SummaryRequest(BaseModel):
         return prompts_of(self.way, self.columns.group_by)
 
     def budget(self) -> Budget:
-        """What the run may use."""
+        """What the run may use, with all its shards."""
+        if self.shards and self.max_cost:
+            return SharedBudget(self.max_cost)
         return Budget(max_cost=self.max_cost)
 
     def folder(self, name: str, started: datetime) -> Path:
@@ -88,7 +120,12 @@ def prompts_of(strategy: Strategy, group_by: str | None) -> tuple[str, ...]:
 
 class Plan(BaseModel):
     """What a summary would take; calls and tokens are estimates, upper ones for a corpus that was
-    summarized before. ``cost_usd``: null when a model's price is unknown."""
+    summarized before. ``cost_usd``: null when a model's price is unknown.
+
+    ``passages_a_call``: that a model reads at once, at most; 0 where it reads none. ``slots``:
+    calls that may be in flight; ``calls_at_once``: how many of these will be, at most. ``seconds``:
+    the model's time, by what such calls took in the last month; null where none was made.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -100,6 +137,10 @@ class Plan(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
+    passages_a_call: int
+    slots: int
+    calls_at_once: int
+    seconds: float | None
     strategy: Strategy
     model: str
 
@@ -114,7 +155,8 @@ async def plan_of(
     leaves = len(codebook.leaves) if codebook else expected_themes(len(distinct))
     inner = 1 + (-(-leaves // 12) if leaves > 12 else 0)
     unread = [text for batch in batches for pack in batch.packs for _, text in pack]
-    packs = sum(len(batch.packs) for batch in batches)
+    sizes = [len(pack) for batch in batches for pack in batch.packs]
+    packs = len(sizes)
     mean = distinct["tokens"].mean() if len(distinct) else 0
     shown = _SAMPLE * min(mean, 70)
     root_in, root_out = load_prompt("synthesize").budget + 12 * 40, 120
@@ -136,9 +178,34 @@ async def plan_of(
         prompt_tokens=tokens_in + root_in,
         completion_tokens=tokens_out + root_out,
         cost_usd=None if None in prices else sum(prices),
+        passages_a_call=max(sizes, default=0),
+        slots=slots_of(model),
+        calls_at_once=min(slots_of(model), max(packs, leaves)),
+        seconds=await expected_seconds(
+            {PROMPT: packs, "word_theme": leaves, "word_area": inner - 1, "synthesize": 1}
+        ),
         strategy=strategy,
         model=model,
     )
+
+
+async def expected_seconds(calls: Mapping[str, int]) -> float | None:
+    """How long so many calls of these prompts will take, one prompt after the other, each in all
+    slots of its model: by what its calls took in the last month, and no faster than the endpoint's
+    rate allows. None where a prompt was not asked in that time."""
+    models = {
+        prompt: model_of(load_prompt(prompt).model) for prompt, number in calls.items() if number
+    }
+    rows = await fetch("usual_seconds", {"prompts": list(models)})
+    usual: dict[tuple[str, str], float] = {(r["prompt"], r["model"]): r["seconds"] for r in rows}
+    if not all(each in usual for each in models.items()):
+        return None
+    rounds = (
+        -(-calls[prompt] // slots_of(model)) * usual[prompt, model]
+        for prompt, model in models.items()
+    )
+    rate = get_settings().chat_requests_per_minute or math.inf
+    return max(sum(rounds), sum(calls.values()) * 60 / rate)
 
 
 def expected_themes(facts: int) -> int:

@@ -35,10 +35,10 @@ class Tree:
     ``nodes`` by id, children before their parent, the ``root`` last. No node is empty but the root
     of a tree without leaves, and none but the root has one child only. ``refitted``: the codebook
     is another than the last run's. ``undecided``: leaves that the model could not tell apart or
-    say to be the same.
+    say to be the same. ``generation``: of the codebook, in which an id is always the same node's.
     """
 
-    __slots__ = ("nodes", "parents", "rare", "refitted", "root", "undecided")
+    __slots__ = ("generation", "nodes", "parents", "rare", "refitted", "root", "undecided")
 
     def __init__(
         self,
@@ -46,9 +46,10 @@ class Tree:
         rare: tuple[int, ...],
         refitted: bool,
         undecided: tuple[int, ...] = (),
+        generation: int = 1,
     ) -> None:
         self.nodes, self.rare, self.refitted = nodes, rare, refitted
-        self.undecided = undecided
+        self.undecided, self.generation = undecided, generation
         self.root = ROOT
         self.parents = {child: node.id for node in nodes.values() for child in node.children}
 
@@ -119,7 +120,7 @@ def tree_of(
 
     grow(ROOT)
     rare = tuple(rows.get(RARE, np.empty(0, np.intp)).tolist())
-    return Tree(nodes, rare, refitted, tuple(sorted(undecided)))
+    return Tree(nodes, rare, refitted, tuple(sorted(undecided)), codebook.generation)
 
 
 def _sample(facts: Sequence[int], ids: Sequence[str]) -> tuple[int, ...]:

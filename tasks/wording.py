@@ -6,14 +6,21 @@ own evidence, and says so.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
-from infra.errors import ContextOverflow, ModelRefused, ReplyMalformed, ReplyTruncated
+from infra.errors import (
+    ContextOverflow,
+    ModelRateLimited,
+    ModelRefused,
+    ModelUnavailable,
+    ReplyMalformed,
+    ReplyTruncated,
+)
 from tasks.asking import ask
 from tasks.findings import CITATION
 from tasks.progress import Progress
@@ -33,7 +40,9 @@ _SHOWN = 280  # characters of a fact in a prompt: the rest seldom says what the 
 
 
 class Words(BaseModel):
-    """A node in words. ``failed``: why the model's could not be had, and these are not its own."""
+    """A node in words. ``failed``: why the model's could not be had, and these are not its own;
+    ``sources``: SHA-256 of the passages that it rests on, so that a forgotten one takes it along.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,6 +50,7 @@ class Words(BaseModel):
     detail: str = ""
     severity: Severity | None = None
     failed: str | None = None
+    sources: tuple[str, ...] = ()
 
 
 class Synthesis(BaseModel):
@@ -83,22 +93,21 @@ async def word_branch(
 async def word_theme(texts: Sequence[str], sources: tuple[str, ...]) -> Words:
     """What texts have in common, in words. ``sources``: SHA-256 of the passages they come from."""
     lines = "\n".join(f"- {_shortened(text)}" for text in texts)
-    try:
-        reply = await ask("word_theme", {"texts": lines}, sources=sources)
-    except UNUSABLE as error:
-        return Words(title=_shortened(texts[0], 70), failed=type(error).__name__)
-    return _words(reply.value)
+    said = await answer("word_theme", {"texts": lines}, sources)
+    if isinstance(said, str):
+        return Words(title=_shortened(texts[0], 70), failed=said, sources=sources)
+    return _words(said, sources)
 
 
 async def word_area(children: Sequence[Words]) -> Words:
     """What themes have in common, in words."""
     lines = "\n".join(f"- {child.title}: {child.detail}" for child in children)
-    try:
-        reply = await ask("word_area", {"themes": lines})
-    except UNUSABLE as error:
+    sources = sources_of(children)
+    said = await answer("word_area", {"themes": lines}, sources)
+    if isinstance(said, str):
         titles = " · ".join(child.title for child in children)
-        return Words(title=_shortened(titles, 70), failed=type(error).__name__)
-    return _words(reply.value)
+        return Words(title=_shortened(titles, 70), failed=said, sources=sources)
+    return _words(said, sources)
 
 
 @task(
@@ -117,13 +126,13 @@ async def synthesize(tree: "Tree", words: dict[int, Words]) -> Synthesis:
         f"[{tree.name_of(child)}] {words[child].title}: {words[child].detail}"
         for child in tree.branches
     )
-    try:
-        reply = await ask("synthesize", {"parts": lines})
-    except UNUSABLE as error:
-        return Synthesis(headline="What the tickets are about.", failed=type(error).__name__)
-    said = Synthesis.model_validate(reply.value, from_attributes=True)
-    whole = {name: whole_sentences(getattr(said, name)) for name in ("headline", "overview")}
-    return said.model_copy(update=whole)
+    rests_on = sources_of([words[child] for child in tree.branches])
+    said = await answer("synthesize", {"parts": lines}, rests_on)
+    if isinstance(said, str):
+        return Synthesis(headline="What the tickets are about.", failed=said)
+    synthesis = Synthesis.model_validate(said, from_attributes=True)
+    whole = {name: whole_sentences(getattr(synthesis, name)) for name in ("headline", "overview")}
+    return synthesis.model_copy(update=whole)
 
 
 async def same_problem(
@@ -134,11 +143,23 @@ async def same_problem(
         name: "\n".join(f"- {_shortened(text, 160)}" for text in texts)
         for name, texts in (("first", first), ("second", second))
     }
+    said = await answer("compare_themes", groups, sources)
+    return None if isinstance(said, str) else getattr(said, "verdict", None) == "same"
+
+
+async def answer(
+    prompt: str, inputs: Mapping[str, str], sources: tuple[str, ...] = ()
+) -> BaseModel | str | None:
+    """The value of a reply; or, where it cannot be had, the name of the error: the rest goes on
+    without it. Raises when the endpoint answers nobody, and what no other request would mend."""
     try:
-        reply = await ask("compare_themes", groups, sources=sources)
-    except UNUSABLE:
-        return None
-    return getattr(reply.value, "verdict", None) == "same"
+        return (await ask(prompt, inputs, sources=sources)).value
+    except UNUSABLE as error:
+        return type(error).__name__
+    except (ModelUnavailable, ModelRateLimited) as error:
+        if error.endpoint_down:
+            raise
+        return type(error).__name__
 
 
 def sample_texts(node: "Node", facts: "Facts") -> tuple[list[str], tuple[str, ...]]:
@@ -147,9 +168,15 @@ def sample_texts(node: "Node", facts: "Facts") -> tuple[list[str], tuple[str, ..
     return list(rows["problem"]), tuple(dict.fromkeys(rows["passage"]))
 
 
-def _words(said: "BaseModel | None") -> Words:
+def sources_of(several: Iterable[Words]) -> tuple[str, ...]:
+    """SHA-256 of all the passages that several nodes rest on."""
+    return tuple(dict.fromkeys(source for words in several for source in words.sources))
+
+
+def _words(said: "BaseModel | None", sources: tuple[str, ...]) -> Words:
     words = Words.model_validate(said, from_attributes=True)
-    return words.model_copy(update={"detail": whole_sentences(words.detail)})
+    whole = {"detail": whole_sentences(words.detail), "sources": sources}
+    return words.model_copy(update=whole)
 
 
 def whole_sentences(text: str) -> str:

@@ -85,7 +85,7 @@ def _fill(schema: dict[str, Any], root: dict[str, Any], words: list[str]) -> Any
         case "array":
             return [_fill(schema["items"], root, words)]
         case "integer" | "number":
-            return schema.get("minimum", 0)
+            return schema.get("minimum", 1)
         case "boolean":
             return True
     return " ".join(words)[: schema.get("maxLength", 60)].strip() or "nothing"

@@ -46,6 +46,7 @@ BEHIND_THE_DOOR = {
     *("openai", "pgvector", "psycopg", "psycopg_pool", "sqlalchemy", "tokenizers", "torch"),
     *("transformers", "xllamacpp"),
 }
+STAND_UP = {"Dockerfile", "entrypoint.sh"}  # of containers: used from a checkout
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
@@ -157,7 +158,7 @@ def test_every_package_and_its_data_are_installed() -> None:
     packages = {ROOT.joinpath(*name.split(".")) for name in setuptools["packages"]}
     assert {p.parent for p in MODULES if p.name == "__init__.py"} <= packages
     for file in (f for layer in LAYERS for f in (ROOT / layer).rglob("*")):
-        if file.is_dir() or "__pycache__" in file.parts:
+        if file.is_dir() or "__pycache__" in file.parts or file.name in STAND_UP:
             continue
         package = next(folder for folder in file.parents if folder in packages)
         inside = file.relative_to(package)
@@ -203,9 +204,23 @@ def test_the_readme_speaks_of_targets_variables_and_files_that_exist() -> None:
     assert set(re.findall(r"\bmake ([a-z]+)\b", code(README))) <= targets
     variables = {f"PATTERNS_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"\bPATTERNS_\w+", README)) <= variables
+    files = re.findall(r"`((?:flows|tasks|infra|deployments|examples|tests)/[\w/.]+)`", README)
+    assert len(files) > 20
+    assert not [file for file in files if not (ROOT / file).exists()]
     links = re.findall(r"\]\(([^):#]+)\)", README)
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_figure_of_the_readme_is_made_again_by_make_figures() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    made = re.findall(r"^\t\$\(BIN\)/python -m benchmarks\.(\w+)(.*)$", makefile, re.MULTILINE)
+    shown = set(re.findall(r"`python -m benchmarks\.(\w+)", section("Figures")))
+    assert {name for name, _ in made} == shown
+    for name, arguments in made:
+        source = (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
+        known = set(re.findall(r"add_argument\(\s*\"(--[\w-]+)", source))
+        assert set(re.findall(r"--[\w-]+", arguments)) <= known, name
 
 
 def test_continuous_integration_runs_the_readmes_test_command() -> None:

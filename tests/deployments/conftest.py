@@ -2,10 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,6 +85,27 @@ def terminal() -> Iterator[Terminal]:
 def api(terminal: Terminal) -> str:
     """The address of the API of the platform, which is up."""
     return str(terminal.result("up")["api"])
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The program of Chromium, where it can be driven."""
+    pytest.importorskip("playwright.async_api")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium here")
+    return program
+
+
+@pytest.fixture
+async def page(chromium: str) -> AsyncIterator[Any]:
+    """A page of headless Chromium, where there is one."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as started:
+        browser = await started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield await browser.new_page(viewport={"width": 1280, "height": 1080})
+        await browser.close()
 
 
 class Done(NamedTuple):

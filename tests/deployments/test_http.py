@@ -16,7 +16,8 @@ from langchain_openai import ChatOpenAI
 from openai import APIStatusError, OpenAI
 from pydantic import SecretStr
 
-from deployments.http import MOST_BYTES, create_app
+from deployments.http import create_app
+from deployments.http_refusals import MOST_BYTES
 from infra import llm
 from infra.settings import get_settings
 from tasks.specialist_serving import promoted

@@ -10,6 +10,7 @@ import pytest
 
 from infra.llm import close_door
 from tasks import prompts
+from tasks.monolithic_prompt import monolith
 from tasks.prompt_labels import promote
 from tasks.prompts import Prompt, file_prompt, parse_prompt
 from tests.deployments.conftest import LABEL, Command, refused
@@ -18,9 +19,6 @@ from tests.endpoint import Body, ScriptedEndpoint, user_text
 pytestmark = pytest.mark.usefixtures("database")
 
 NAME = "classify_ticket"
-
-
-MONOLITH = Path(__file__).parents[1] / "tasks" / "monolith.md"
 
 
 @pytest.fixture
@@ -157,8 +155,8 @@ def test_a_monolith_is_refused_naming_what_it_is_to_be_split_into(
 ) -> None:
     good = json.loads(patterns("prompts", "lint", "--json").out)
     front = file_prompt(NAME).source.split("---\n")[1]
-    monolith = f"---\n{front}---\n{MONOLITH.read_text(encoding='utf-8')}=== input\n$ticket\n"
-    (folder / "monolith.md").write_text(monolith, encoding="utf-8")
+    text = f"---\n{front}---\n{monolith().instructions}\n=== input\n$ticket\n"
+    (folder / "monolith.md").write_text(text, encoding="utf-8")
     prompts.prompt_names.cache_clear()
 
     done = patterns("prompts", "lint")

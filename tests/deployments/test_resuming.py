@@ -4,7 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -12,6 +12,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Crashed, Running, Scheduled, State
 
 from flows.controller import pursue_goal
+from infra import signs_of_life
+from infra.postgres import close_pool, fetch
 from infra.settings import get_settings
 from tests.deployments.conftest import Command, refused
 from tests.endpoint import Body, ScriptedEndpoint, schema_of
@@ -104,6 +106,37 @@ def test_a_run_that_counts_as_running_goes_on_once_its_process_is_said_to_be_gon
     refused(patterns("resume", run.name), "If its process is gone, say so with --dead")
     assert endpoint.calls == []
     assert patterns("resume", run.name, "--dead").out == "There are three.\n"
+
+
+def test_a_run_that_counts_as_running_goes_on_after_a_while_without_a_sign_of_life(
+    patterns: Command, endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint.answer = planner([LIST], answer="There are three.")
+    run = made(Running())
+    asyncio.run(a_sign_of(run.id))
+    refused(patterns("resume", run.name), "or wait for two minutes without a sign")
+    monkeypatch.setattr(signs_of_life, "LEASE", 0.0)
+    assert patterns("resume", run.name).out == "There are three.\n"
+
+
+def test_an_old_sign_says_nothing_of_a_run_that_was_begun_anew(
+    patterns: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs_of_life, "LEASE", 0.0)
+    run = made(Crashed())
+    asyncio.run(a_sign_of(run.id))
+    asyncio.run(set_to(run.id, Running()))
+    refused(patterns("resume", run.name), "If its process is gone, say so with --dead: two")
+
+
+async def a_sign_of(run: UUID) -> None:
+    await fetch("first_sign_of_life", {"flow_run": run, "holder": uuid4()})
+    await close_pool()
+
+
+async def set_to(run: UUID, state: State[Any]) -> None:
+    async with get_client() as client:
+        await client.set_flow_run_state(run, state, force=True)
 
 
 @pytest.mark.parametrize(

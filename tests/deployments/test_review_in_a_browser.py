@@ -2,10 +2,9 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,18 +26,6 @@ def label(body: Body, n: int) -> str:
     """A better summary once the reason is read."""
     month = " for March" if REASON in json.dumps(body) else ""
     return json.dumps({**LABEL, "summary": f"Wants a refund{month}."})
-
-
-@pytest.fixture
-async def page() -> AsyncIterator[Any]:
-    playwright = pytest.importorskip("playwright.async_api")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium here")
-    async with playwright.async_playwright() as started:
-        browser = await started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield await browser.new_page(viewport={"width": 1280, "height": 1080})
-        await browser.close()
 
 
 class Reviewer:

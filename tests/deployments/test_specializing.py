@@ -11,7 +11,7 @@ from tasks.specialist_serving import promoted
 from tasks.specialists import read_specialist
 from tests.deployments.conftest import Command, refused
 from tests.endpoint import ScriptedEndpoint
-from tests.tasks.tiny_specialists import WORDS, sentences, written
+from tests.tasks.tiny_specialists import WORDS, ready_specialist, sentences, written
 
 pytestmark = pytest.mark.usefixtures("database", "prefect_server", "no_specialists")
 
@@ -36,7 +36,7 @@ def serve(number: int) -> None:
 
 
 def test_a_specialist_is_trained_listed_promoted_and_rolled_back(
-    patterns: Command, labelled: Path, encoder: Path
+    patterns: Command, labelled: Path, encoder: Path, session_home: Path
 ) -> None:
     assert "There is no specialist yet" in patterns("specialist", "list").out
     made = train(patterns, labelled, encoder)
@@ -53,12 +53,17 @@ def test_a_specialist_is_trained_listed_promoted_and_rolled_back(
     assert compared["champion"]["specialist"] == 2
     assert patterns("specialist", "rollback").out == "Specialist 1 serves tickets again.\n"
     refused(patterns("specialist", "rollback"), "served before this one")
+    [file] = session_home.glob("specialists/1-*/model.onnx")
+    file.unlink()
+    told = json.loads(patterns("specialist", "list", "--json").out)["specialists"]
+    assert [bool(each["damage"]) for each in told] == [False, True]
+    assert "lacks its file" in patterns("specialist", "list").out
 
 
 def test_texts_are_routed_to_a_file(
-    patterns: Command, labelled: Path, encoder: Path, tmp_path: Path, endpoint: ScriptedEndpoint
+    patterns: Command, encoder: Path, tmp_path: Path, endpoint: ScriptedEndpoint
 ) -> None:
-    train(patterns, labelled, encoder, "--epochs", "80", "--batch", "8")
+    asyncio.run(ready_specialist(encoder))
     new = written(tmp_path / "new.csv", sentences(10, seed=3))
     out = tmp_path / "labels.parquet"
     done = patterns("route", new, "--specialist", "1", "--no-fallback", "--out", out, "--json")
@@ -106,6 +111,25 @@ def test_what_cannot_be_done_is_said_in_one_line(
     patterns: Command, encoder: Path, command: tuple[str, ...], said: str
 ) -> None:
     refused(patterns(*command), said)
+
+
+def test_setup_fetches_the_encoder_where_it_can_be_trained(
+    patterns: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = list[str]()
+
+    def fetch(name: str) -> Path:
+        fetched.append(name)
+        return Path(name)
+
+    monkeypatch.setattr("infra.assets.ensure_asset", fetch)
+    monkeypatch.setattr("infra.fine_tuning.lacking", list)
+    assert patterns("setup").status == 0
+    assert "all-minilm-l6-v2" in fetched
+    fetched.clear()
+    monkeypatch.setattr("infra.fine_tuning.lacking", lambda: ["torch"])
+    assert patterns("setup").status == 0
+    assert "all-minilm-l6-v2" not in fetched
 
 
 def test_training_without_its_extra_says_how_to_get_it(

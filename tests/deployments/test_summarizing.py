@@ -24,6 +24,18 @@ FIGURES = {
     *("cache_hits", "prompt_tokens", "completion_tokens", "cost_usd", "seconds", "report"),
     "findings_file",
 }
+CHANGES = ("new", "grown", "shrunk", "vanished", "unchanged")
+DIGEST = {
+    *CHANGES,
+    "tickets",
+    "came",
+    "left",
+    "since",
+    "model_calls",
+    "cost_usd",
+    "report",
+    "digest",
+}
 FINDING = {"title", "detail", "severity", "count", "ticket_ids", "quotes", "group"}
 NOWHERE = "127.0.0.1:9"
 
@@ -83,6 +95,19 @@ def test_a_person_gets_the_reports_path_and_the_rest_beside_it(
     done = patterns("summarize", tickets)
     assert Path(done.out.strip()).is_file()
     assert "12 tickets: 12 covered" in done.err
+
+
+def test_a_digest_is_one_object_and_for_a_person_a_sentence_and_the_page(
+    patterns: Command, tickets: Path
+) -> None:
+    first = json.loads(patterns("digest", tickets, "--json").out)
+    assert first.keys() >= DIGEST
+    assert len(first["new"]) == sum(len(first[kind]) for kind in CHANGES)
+    done = patterns("digest", tickets)
+    said, page = done.out.splitlines()
+    assert said.startswith("Nothing has changed: 12 tickets in")
+    assert Path(page).is_file()
+    assert "0 model calls" in done.err
 
 
 def test_a_dry_run_calls_no_model(

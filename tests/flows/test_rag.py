@@ -97,7 +97,10 @@ async def test_an_evaluation_leaves_a_table_and_a_plot(folder: Path, tmp_path: P
     queries.write_text("query_id,text\nq,When is the guest password changed?\n")
     qrels.write_text("query_id,doc_id,relevance\nq,wifi.md,1\n")
     wanted = EvaluationRequest(
-        collection="help", queries=queries, qrels=qrels, modes=("vector", "text", "hybrid")
+        collection="help",
+        queries=str(queries),
+        qrels=str(qrels),
+        modes=("vector", "text", "hybrid"),
     )
     found = await evaluate_retrieval(wanted)
     assert [each.mode for each in found.qualities] == ["vector", "text", "hybrid"]

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from infra import assets, embedded_postgres
+from infra import assets
 from infra.background import running_service
 from infra.embedded_postgres import ensure_running, prefect_url, status, stop
-from infra.errors import EmbeddedServerError, StorageError
+from infra.errors import StorageError
 from infra.postgres import close_pool, transaction
 from infra.settings import get_settings
 from infra.unprivileged import account_for, reachable_folder
@@ -187,7 +187,7 @@ def test_a_pid_file_whose_pid_belongs_to_another_process_by_now_is_no_obstacle(h
         stranger.wait()
 
 
-def test_a_server_that_somebody_started_by_hand_is_left_alone(home: Path) -> None:
+def test_a_server_that_somebody_started_by_hand_is_used_and_no_other_is_started(home: Path) -> None:
     service, url = running_service(home, "postgres"), ensure_running(home)
     assert service is not None
     arguments = Path(f"/proc/{service.pid}/cmdline")
@@ -198,16 +198,13 @@ def test_a_server_that_somebody_started_by_hand_is_left_alone(home: Path) -> Non
     stop(home)
     who = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd="/", **who) as byhand:  # type: ignore[call-overload]
-        while True:
-            try:
-                assert ask(url, "select 1") == 1
-                break
-            except psycopg.OperationalError:
-                assert byhand.poll() is None
-                time.sleep(0.05)
-        with pytest.raises(EmbeddedServerError, match=r"postmaster\.pid"):
-            embedded_postgres._start(home)
+        pid_file = status(home).data / "postmaster.pid"
+        while not pid_file.exists() or str(byhand.pid) not in pid_file.read_text():
+            assert byhand.poll() is None
+            time.sleep(0.01)
+        assert ensure_running(home) == url
         assert ask(url, "select 1") == 1
+        assert running_service(home, "postgres") is None
         byhand.send_signal(signal.SIGINT)
 
 

@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from infra import llm
+from infra import in_flight, llm
 from infra.budget import Budget, RunContext, current_run
+from infra.call_rows import claim_row
 from infra.errors import (
     BudgetSpent,
     ContextOverflow,
@@ -148,10 +149,28 @@ async def test_a_reply_that_never_fits_is_an_error_after_three(endpoint: Scripte
     assert len(endpoint.calls) == 3
 
 
+async def test_a_reply_that_was_cut_off_is_asked_for_again(
+    endpoint: ScriptedEndpoint, database: str
+) -> None:
+    endpoint.answer = lambda body, n: Said("gre", "length") if n < 3 else "green"
+    assert (await complete(question())).text == "green"
+    used = [error for _, error, _ in await ledger(database)]
+    assert used == ["ReplyTruncated", "ReplyTruncated", None]
+
+
+@pytest.mark.parametrize(("divisible", "calls"), [(False, 3), (True, 1)])
+async def test_a_reply_that_is_always_cut_off_is_an_error_at_once_where_less_can_be_asked_for(
+    endpoint: ScriptedEndpoint, divisible: bool, calls: int
+) -> None:
+    endpoint.answer = lambda body, n: Said("gre", "length")
+    with pytest.raises(ReplyTruncated):
+        await complete(question(divisible=divisible))
+    assert len(endpoint.calls) == calls
+
+
 @pytest.mark.parametrize(
     ("said", "error"),
     [
-        (Said("gre", "length"), ReplyTruncated),
         (Said("", "content_filter"), ModelRefused),
         (Fault(400, code="context_length_exceeded", message="maximum context"), ContextOverflow),
         (Fault(401, message="bad key"), ModelRejected),
@@ -226,6 +245,28 @@ async def test_a_busy_endpoint_that_serves_others_is_not_given_up(
     assert patient.result().text == "green"
 
 
+async def test_calls_wait_for_their_turn_while_an_endpoint_takes_two_at_once(
+    endpoint: ScriptedEndpoint,
+) -> None:
+    now = 0
+
+    def answer(body: dict[str, object], n: int) -> str | Fault:
+        nonlocal now
+        now += 1
+        try:
+            if now > 2:
+                return Fault(429, {"Retry-After": "0"})
+            time.sleep(0.02)
+            return "green"
+        finally:
+            now -= 1
+
+    endpoint.answer = answer
+    replies = await asyncio.gather(*(complete(question(f"number {n}")) for n in range(60)))
+    assert {reply.text for reply in replies} == {"green"}
+    assert len(endpoint.calls) < 60 * 4
+
+
 def test_the_pause_is_what_the_server_asks_for() -> None:
     pause = PAUSE(1, ModelRateLimited("busy", retry_after=7))
     assert 7 <= pause <= 7 * 1.2
@@ -297,7 +338,7 @@ async def test_a_killed_holder_loses_its_place_when_the_lease_ends(
 
 async def test_a_claim_holds_for_a_statement_that_began_before_it(database: str) -> None:
     claim = queries()["use_or_claim_call"]
-    params = llm._claim(question()) | {"ttl": None}
+    params = claim_row(question()) | {"ttl": None}
     async with transaction() as early:
         await early.execute("select now()")  # the time of the whole transaction
         await asyncio.sleep(0.05)
@@ -444,6 +485,72 @@ async def test_a_clock_that_was_moved_back_keeps_nobody_waiting_and_nothing_for_
     async with asyncio.timeout(5):
         assert (await complete(question())).served_by == "model"
         assert (await complete(question("Which shape?"))).served_by == "model"
+
+
+async def test_a_reply_is_kept_though_its_claim_was_lost(
+    endpoint: ScriptedEndpoint, database: str
+) -> None:
+    def answer(body: dict[str, object], n: int) -> str:
+        with psycopg.connect(database) as crashed:  # before the claim had reached the disk
+            crashed.execute("delete from patterns.calls")
+        return "green"
+
+    endpoint.answer = answer
+    assert (await complete(question())).served_by == "model"
+    assert (await complete(question())).text == "green"
+    assert len(endpoint.calls) == 1
+
+
+async def test_a_reply_that_is_kept_twice_was_paid_for_once(
+    endpoint: ScriptedEndpoint, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def doubtful(name: str, params: dict[str, object]) -> list[dict[str, object]]:
+        if name in ("keep_reply", "note_failure"):
+            await fetch(name, params)  # and the connection broke before anybody heard of it
+        return await fetch(name, params)
+
+    monkeypatch.setattr(llm, "fetch", doubtful)
+    endpoint.answer = lambda body, n: Fault(500) if n == 1 else "green"
+    assert (await complete(question())).text == "green"
+    used = await ledger(database)
+    assert used == [("model", "ModelUnavailable", False), ("model", None, True)]
+
+
+async def test_the_next_call_is_sent_before_the_last_reply_is_written(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_CHAT_SLOTS", "1")
+    get_settings.cache_clear()
+
+    async def slow(name: str, params: dict[str, object]) -> list[dict[str, object]]:
+        while name == "keep_reply" and len(endpoint.calls) < 2:
+            await asyncio.sleep(0.01)
+        return await fetch(name, params)
+
+    monkeypatch.setattr(llm, "fetch", slow)
+    async with asyncio.timeout(30):
+        await asyncio.gather(complete(question("first")), complete(question("second")))
+    assert endpoint.most_at_once == 1
+
+
+async def test_of_calls_that_wait_for_a_slot_few_have_a_claim(
+    endpoint: ScriptedEndpoint, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_flight, "_AHEAD", 1)
+    monkeypatch.setenv("PATTERNS_CHAT_SLOTS", "1")
+    get_settings.cache_clear()
+    claims = []
+
+    def answer(body: dict[str, object], n: int) -> str:
+        time.sleep(0.1)
+        with psycopg.connect(database) as connection:
+            found = connection.execute("select from patterns.calls where reply is null")
+            claims.append(found.rowcount)
+        return "green"
+
+    endpoint.answer = answer
+    await asyncio.gather(*(complete(question(f"number {n}")) for n in range(6)))
+    assert (len(claims), max(claims)) == (6, 2)
 
 
 async def test_a_tenants_reply_is_its_own(endpoint: ScriptedEndpoint) -> None:

@@ -13,7 +13,7 @@ from pgvector import HalfVector
 
 from infra import postgres
 from infra.errors import DatabaseError, DatabaseUnavailable, PatternsError, StorageError
-from infra.postgres import alone, close_pool, fetch, transaction
+from infra.postgres import Connection, alone, close_pool, fetch, repeated, transaction
 from infra.settings import get_settings
 
 _PATIENT = """
@@ -112,6 +112,51 @@ async def test_connections_that_the_server_cut_are_replaced(database: str) -> No
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
     assert await value("select pg_backend_pid() as value") != before
+
+
+@pytest.fixture
+async def dying(database: str) -> str:
+    """A statement of which the connection breaks the first time that it is run."""
+    async with transaction() as connection:
+        await connection.execute("create sequence patterns.tries")
+    first = "(select nextval('patterns.tries') as n)"
+    return f"select n, pg_terminate_backend(case n when 1 then pg_backend_pid() end) from {first} t"
+
+
+@pytest.mark.parametrize("safe", [True, False])
+async def test_a_statement_whose_connection_breaks_is_run_again_where_that_is_safe(
+    dying: str, monkeypatch: pytest.MonkeyPatch, safe: bool
+) -> None:
+    monkeypatch.setattr(postgres, "queries", lambda: {"dying": dying})
+    monkeypatch.setattr(postgres, "repeatable", lambda: {"dying"} if safe else set())
+    if safe:
+        assert [row["n"] for row in await fetch("dying")] == [2]
+    else:
+        with pytest.raises(DatabaseUnavailable):
+            await fetch("dying")
+        assert await value("select last_value as value from patterns.tries") == 1
+
+
+async def test_work_whose_connection_breaks_is_done_again_from_its_start(dying: str) -> None:
+    async def work(connection: Connection) -> str:
+        await connection.execute("create table patterns.made ()")
+        await connection.execute(dying.encode())
+        return "done"
+
+    assert await repeated(work) == "done"
+    assert await value("select last_value as value from patterns.tries") == 2
+    assert await value("select to_regclass('patterns.made') is not null as value")
+
+
+async def test_a_server_that_does_not_come_back_is_waited_for_no_longer_than_that(
+    dying: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(connection: Connection) -> None:
+        await connection.execute(b"select pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(postgres, "_PATIENCE", 0.5)
+    with pytest.raises(DatabaseUnavailable):
+        await repeated(work)
 
 
 async def test_a_server_that_is_not_there_is_an_error_that_may_pass(

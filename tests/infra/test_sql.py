@@ -35,6 +35,19 @@ def test_a_name_that_stands_twice_is_an_error(folder: Path) -> None:
         sql.queries()
 
 
+def test_what_only_reads_or_says_so_may_be_repeated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "repeatable", sql.repeatable.__wrapped__)
+    (folder / "one.sql").write_text(
+        "-- name: reads\n-- A remark.\nselect 1;\n-- name: adds\ninsert into t select 1;\n"
+        "-- name: sets (repeatable)\nupdate t set a = 1;\n"
+        "-- name: hidden\nwith a as (delete from t) select 1"
+    )
+    assert sql.repeatable() == {"reads", "sets"}
+    assert sql.queries().keys() == {"reads", "adds", "sets", "hidden"}
+
+
 def numbered(statement: str) -> str:
     """psycopg's parameters as PostgreSQL numbers them."""
     names: list[str] = []
@@ -54,7 +67,7 @@ async def test_every_statement_fits_the_schema(database: str) -> None:
     wrong = {}
     with psycopg.connect(database, autocommit=True) as connection:
         for statement in queries().values():
-            if re.match(r"create temp(orary)? table", statement):
+            if re.match(r"create (temp(orary)? table|(table|schema) if not exists)", statement):
                 connection.execute(statement.replace("on commit drop", ""))
         for name, statement in numbers_in(connection).items():
             result = connection.pgconn.prepare(b"", numbered(statement).encode())

@@ -58,7 +58,7 @@ def test_a_certified_threshold_keeps_its_promise_on_other_texts() -> None:
         found = certified_threshold(sure, right, 0.9)
         assert found.coverage > 0.2
         more, others = drawn(20_000, seed + 1000)
-        acted = confidences(more, 1.0) >= found.value
+        acted = found.lets_through(confidences(more, 1.0))
         broken += (more.argmax(axis=1) == others)[acted].mean() < 0.9
     assert broken <= 4  # at most one in twenty is expected
 
@@ -70,6 +70,26 @@ def test_without_enough_right_answers_nothing_is_certified() -> None:
         assert (found.value, found.coverage, found.certified) == (NEVER, 0.0, None)
 
 
+def test_a_threshold_is_the_first_confidence_that_is_not_acted_upon() -> None:
+    sure = np.linspace(0.001, 1.0, 1000)
+    right = sure > 0.4
+    found = certified_threshold(sure, right, 0.98)
+    left = sure[~found.lets_through(sure)]
+    assert found.value == left.max()
+    assert sure[found.lets_through(sure)].min() > found.value
+    assert found.coverage == pytest.approx(0.6)
+    everything = certified_threshold(sure, np.ones(1000, dtype=bool), 0.98)
+    assert (everything.value, everything.coverage) == (0.0, 1.0)
+    alike = certified_threshold(np.full(1000, 0.7), np.ones(1000, dtype=bool), 0.98)
+    assert alike.lets_through(np.array([0.7, 0.0])).tolist() == [True, False]
+
+
+def test_no_confidence_is_above_a_threshold_that_nothing_is_certified_for() -> None:
+    found = certified_threshold(np.ones(9), np.zeros(9, dtype=bool), 0.98)
+    assert found.value == NEVER
+    assert not found.lets_through(np.array([1.0, 0.999])).any()
+
+
 @given(st.integers(0, 10_000), st.floats(0.5, 0.99))
 def test_whatever_is_certified_was_reached_where_it_was_learned(seed: int, target: float) -> None:
     logits, truth = drawn(300, seed)
@@ -79,7 +99,7 @@ def test_whatever_is_certified_was_reached_where_it_was_learned(seed: int, targe
         assert found.accuracy >= target
         assert found.certified is not None
         assert found.accuracy >= found.certified >= target
-        assert (sure >= found.value).mean() == pytest.approx(found.coverage)
+        assert found.lets_through(sure).mean() == pytest.approx(found.coverage)
 
 
 def test_coverage_is_the_share_of_the_surest_that_are_right_often_enough() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tasks.cited_answers import NOT_FOUND, Citation, CitedAnswer, Nearest
+from tasks.citations import Citation
+from tasks.cited_answers import NOT_FOUND, CitedAnswer, Nearest
 from tasks.cited_answers_report import cited_answer_markdown
 from tests.tasks.reports import HOSTILE, anything
 

@@ -1,4 +1,7 @@
 import asyncio
+import threading
+from itertools import count
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,8 +283,16 @@ async def test_runs_at_once_share_one_codebook() -> None:
 
 
 @pytest.mark.usefixtures("database")
-async def test_of_two_refits_at_once_one_is_made() -> None:
+async def test_of_two_refits_at_once_one_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     await current_codebook("lineage", *joined(*THREE))
+    both_have_read, made, first = threading.Barrier(2), fitting._successor, count()
+
+    def successor(*arguments: Any) -> Any:
+        if next(first) < 2:
+            both_have_read.wait(30)
+        return made(*arguments)
+
+    monkeypatch.setattr(fitting, "_successor", successor)
     both = await asyncio.gather(
         *(current_codebook("lineage", *joined(*THREE), refit=True) for _ in range(2))
     )

@@ -13,7 +13,8 @@ import pytest
 
 from infra.errors import InputError, SettingsError, WorkIncomplete
 from infra.postgres import fetch
-from tasks import ingestion, retrieval
+from tasks import collection_changes, passage_writing, retrieval
+from tasks.collection_changes import change_of, one_at_a_time
 from tasks.document_collections import (
     kept_views,
     list_collections,
@@ -25,15 +26,8 @@ from tasks.document_collections import (
 )
 from tasks.documents import Document, Documents
 from tasks.embedding import vectors
-from tasks.ingestion import (
-    Ingested,
-    change_of,
-    ingested,
-    judge_version,
-    one_at_a_time,
-    require_ingested,
-    write_passages,
-)
+from tasks.ingestion import Ingested, ingested, judge_version, require_ingested
+from tasks.passage_writing import write_passages
 from tasks.retrieval import search
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -136,8 +130,8 @@ async def test_an_ingest_that_fails_half_way_leaves_the_live_version(
 ) -> None:
     await ingest()
     before, blocks = await seen(), 0
-    monkeypatch.setattr(ingestion, "_BLOCK", 1)
-    real = ingestion.vectors
+    monkeypatch.setattr(passage_writing, "_BLOCK", 1)
+    real = passage_writing.vectors
 
     async def breaks(texts: Sequence[str], *, quiet: bool = False) -> np.ndarray:
         nonlocal blocks
@@ -146,7 +140,7 @@ async def test_an_ingest_that_fails_half_way_leaves_the_live_version(
             raise ConnectionError
         return await real(texts, quiet=quiet)
 
-    monkeypatch.setattr(ingestion, "vectors", breaks)
+    monkeypatch.setattr(passage_writing, "vectors", breaks)
     with pytest.raises(ConnectionError):
         await ingest(documents({id_: f"{text} Really." for id_, text in TEXTS.items()}))
     assert await seen() == before
@@ -155,8 +149,8 @@ async def test_an_ingest_that_fails_half_way_leaves_the_live_version(
 async def test_nothing_of_an_ingest_that_failed_is_written_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ingestion, "_BLOCK", 1)
-    written, real = 0, ingestion._write
+    monkeypatch.setattr(passage_writing, "_BLOCK", 1)
+    written, real = 0, passage_writing._write
 
     async def slow(*block: Any) -> None:
         nonlocal written
@@ -171,8 +165,8 @@ async def test_nothing_of_an_ingest_that_failed_is_written_after_it(
 
     await ingest()
     with monkeypatch.context() as patch:
-        patch.setattr(ingestion, "_write", slow)
-        patch.setattr(ingestion, "vectors", breaks)
+        patch.setattr(passage_writing, "_write", slow)
+        patch.setattr(passage_writing, "vectors", breaks)
         with pytest.raises(ConnectionError):
             await ingest(documents({"a": "This was a page.", "b": "This never was."}, "other"))
     at_the_end = written
@@ -280,8 +274,9 @@ def other_embedder(patch: pytest.MonkeyPatch, dimensions: int) -> None:
         return await (vectors(texts) if embedder == "test:other" else real(texts, None, embedder))
 
     real = retrieval.embed
-    patch.setattr(ingestion, "embedder_name", lambda: "test:other")
-    patch.setattr(ingestion, "vectors", vectors)
+    for module in (collection_changes, passage_writing):
+        patch.setattr(module, "embedder_name", lambda: "test:other")
+    patch.setattr(passage_writing, "vectors", vectors)
     patch.setattr(retrieval, "embed", embed)
 
 
@@ -312,17 +307,17 @@ async def test_a_misspelt_collection_is_told_from_those_there_are(tmp_path: Path
 
 KILLED = """
 import asyncio
-from tasks import ingestion
+from tasks import passage_writing
 from tests.tasks.test_ingestion import TEXTS, documents, ingest
 
-async def endless(passages, mean, real=ingestion._rows):
+async def endless(passages, mean, real=passage_writing._rows):
     if len(written) == 2:
         await asyncio.sleep(600)
     written.append(passages)
     return await real(passages, mean)
 
 written = []
-ingestion._BLOCK, ingestion._rows = 1, endless
+passage_writing._BLOCK, passage_writing._rows = 1, endless
 asyncio.run(ingest(documents({id_: f"{text} Changed." for id_, text in TEXTS.items()})))
 """
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import InputError
-from tasks.labelled_texts import Example, Examples, fit, load_examples, parted
+from tasks.labelled_texts import Example, Examples, _shares, fit, load_examples, parted
 from tests.tasks.tiny_specialists import sentences, written
 
 
@@ -85,6 +85,44 @@ async def test_what_nothing_can_be_learned_from_is_refused(
         await load_examples(str(file(tmp_path, *rows, good=0)))
 
 
+@pytest.mark.parametrize(
+    ("rows", "outside", "said"),
+    [
+        ([(f"text {n}", f"2026-11-{n % 9 + 1:02}") for n in range(60)], None, "holds dates"),
+        ([("who knows", "none")], None, r"has the label 'none'.*--outside none"),
+        ([("who knows", "none")], "login", r"has the label 'none'"),
+        ([], "logn", r"no label 'logn'.*Did you mean 'login'\? Its labels: cancel, delivery"),
+    ],
+    ids=["dates", "none", "none beside another", "a slip"],
+)
+async def test_labels_that_cannot_be_meant_so_are_refused(
+    tmp_path: Path, rows: list[tuple[str, str]], outside: str | None, said: str
+) -> None:
+    path = file(tmp_path, *rows, good=0 if "dates" in said else 15)
+    with pytest.raises(InputError, match=said):
+        await load_examples(str(path), outside=outside)
+
+
+async def test_none_may_be_said_of_texts_outside(tmp_path: Path) -> None:
+    found = await load_examples(str(file(tmp_path, ("who knows", "none"))), outside="none")
+    assert [each.text for each in found.items if each.outside] == ["who knows"]
+
+
+async def test_a_column_is_text_or_label(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the column label is named both as text and as label"):
+        await load_examples(str(file(tmp_path)), ["text", "label"], "label")
+
+
+async def test_numbers_are_labels_also_beside_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "numbered.parquet"
+    numbers = [float(n % 3) for n in range(59)] + [float("nan")]
+    texts = [f"text {n}" for n in range(60)]
+    pd.DataFrame({"text": texts, "label": numbers}).to_parquet(path)
+    found = await load_examples(str(path))
+    assert found.labels == ("0", "1", "2")
+    assert "row 60 left out: no label." in found.notes
+
+
 async def test_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
     path = str(file(tmp_path))
     with pytest.raises(InputError, match=r"no column 'labl'\. Did you mean 'label'"):
@@ -103,15 +141,32 @@ def test_parts_are_apart_and_each_label_has_a_text_to_learn_from() -> None:
     keys = [each.key for items in parts.values() for each in items]
     assert len(keys) == len(set(keys)) == 400
     assert {each.label for each in parts["train"]} == {*found.labels}
-    assert len(parts["test"]) in range(40, 85)
-    assert len(parts["calibrate"]) in range(40, 85)
+    assert len(parts["test"]) in range(60, 101)
+    assert len(parts["check"]) in range(20, 41)
 
 
-def test_what_was_tested_on_is_never_learned_from_when_the_data_grow() -> None:
+def test_a_fifth_is_tested_up_to_a_thousand_and_of_many_a_smaller_share() -> None:
+    tested = {number: round(number * _shares(number)["test"]) for number in _NUMBERS}
+    assert tested == {40: 8, 1000: 200, 5000: 1000, 10_000: 1000, 20_000: 1500, 100_000: 2000}
+    checked = {number: round(number * _shares(number)["check"]) for number in _NUMBERS}
+    assert checked == {40: 4, 1000: 50, 5000: 250, 10_000: 500, 20_000: 1000, 100_000: 1000}
+
+
+_NUMBERS = (40, 1000, 5000, 10_000, 20_000, 100_000)
+
+
+@given(st.integers(40, 10**7), st.integers(0, 10**6))
+def test_the_share_that_is_held_back_never_grows(number: int, more: int) -> None:
+    few, many = _shares(number), _shares(number + more)
+    assert many["test"] <= few["test"]
+    assert sum(many.values()) <= sum(few.values()) + 1e-12 < 1
+
+
+def test_what_is_tested_on_was_never_learned_from_when_the_data_grow() -> None:
     items = sentences(300)
     before, after = parted(fit("few", items[:400])), parted(fit("more", items))
     tested = {each.key for each in after["test"]}
-    learned = {each.key for part in ("train", "check", "calibrate") for each in before[part]}
+    learned = {each.key for part in ("train", "check") for each in before[part]}
     assert tested
     assert not tested & learned
 
@@ -125,7 +180,11 @@ def test_whatever_is_labelled_each_text_is_in_one_part_or_refused(
         found = fit("a file", items)
     except InputError:
         return
-    parts = parted(found)
+    try:
+        parts = parted(found)
+    except InputError:
+        return  # chance has left a part empty
+    assert all(any(not e.outside for e in items) for items in parts.values())
     assert sorted(e.key for p in parts.values() for e in p) == [e.key for e in found.items]
     assert {e.label for e in parts["train"]} == {*found.labels}
 

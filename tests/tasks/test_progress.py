@@ -1,8 +1,10 @@
+import asyncio
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -131,3 +133,28 @@ async def test_work_that_is_told_twice_is_never_more_than_all(
     assert [done for _, done, _ in told] == [0, 2, 3, 3]
     [shares] = artifacts.values()
     assert shares[-1] == 100.0
+
+
+async def test_work_goes_on_while_the_server_is_away(
+    artifacts: dict[UUID, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAUSE", 0.0)
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    update = module.aupdate_progress_artifact
+    faults = iter([httpx.ConnectError("away"), None])
+
+    async def away(artifact: UUID, share: float) -> UUID:
+        fault = next(faults, "back")
+        if isinstance(fault, Exception):
+            raise fault
+        if fault is None:
+            await asyncio.sleep(60)
+        return await update(artifact, share)
+
+    monkeypatch.setattr(module, "aupdate_progress_artifact", away)
+    with FlowRunContext.model_construct():
+        async with progress("Reading", 3) as following:
+            for _ in range(3):
+                await following.advance()
+    [shares] = artifacts.values()
+    assert shares == [0.0, 100.0, 100.0]

@@ -1,15 +1,14 @@
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.embeddings import count_tokens
+from tasks.monolithic_prompt import monolith
 from tasks.prompt_lint import MOST, lint, lint_all
 from tasks.prompt_sections import pieces
 from tasks.prompts import Prompt, parse_prompt
 
-MONOLITH = Path(__file__).with_name("monolith.md").read_text(encoding="utf-8")
+MONOLITH = monolith().instructions
 FRONT = """---
 purpose: Do everything for a ticket.
 inputs: [ticket]

@@ -36,6 +36,13 @@ async def test_a_passage_is_quoted_by_a_sentence_of_its_own() -> None:
     assert quote.text in sentences_of(text)
 
 
+@pytest.mark.usefixtures("database")
+async def test_different_tickets_are_quoted_first_then_a_long_one_again() -> None:
+    said = (("T1", "a", "a"), ("T1", "b", "b"), ("T2", "c", "c"), ("T1", "d", "d"))
+    tree, facts = facts_of("read", *said)
+    assert [q.text for q in (await quotes_of(tree, facts))[1]] == ["a", "c", "b"]
+
+
 def test_sentences_are_verbatim_and_not_too_long() -> None:
     text = "One. Two!\n\n??? " + "word " * 200
     assert all(each in text for each in sentences_of(text))

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from infra import llm
 from infra.errors import ModelRejected, ModelUnavailable
-from infra.postgres import fetch
+from infra.postgres import fetch, transaction
+from infra.settings import get_settings
 from tasks.facts import extractor_of
 from tasks.progress import Progress
 from tasks.reading import (
     PACK_PASSAGES,
     PACK_TOKENS,
     Batch,
+    ask_pack,
     borrowed_from,
     facts_of,
     packs,
@@ -72,6 +74,18 @@ def test_every_passage_is_in_exactly_one_pack_in_order(tokens: list[int]) -> Non
 
 def test_the_embedded_model_reads_four_passages_a_call() -> None:
     assert [len(p) for p in packs([(f"h{n}", "t", 9) for n in range(10)], "local:m")] == [4, 4, 2]
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_reply_may_take_what_the_passages_leave_of_the_context(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint.answer = lambda body, n: plausible(body)
+    for context in (8192, 4000, 1200):
+        monkeypatch.setenv("PATTERNS_CHAT_CONTEXT_TOKENS", str(context))
+        get_settings.cache_clear()
+        await ask_pack([(f"{n:064x}", f"The app closes itself, {context}.") for n in range(25)])
+    assert [body["max_completion_tokens"] for body in endpoint.calls] == [4000, 2500, 500]
 
 
 @given(st.text(alphabet="ab \n", max_size=40), st.data())
@@ -185,6 +199,19 @@ class TestReading:
         assert "Export" in asked[0]
         assert "Export" not in asked[1]
         assert "Login" in asked[1]
+
+    async def test_a_reply_of_which_the_facts_were_not_kept_is_not_asked_for_again(
+        self, endpoint: ScriptedEndpoint
+    ) -> None:
+        await read_all("Export hangs.", "Login fails.")
+        async with transaction() as connection:  # killed in between
+            await connection.execute("delete from patterns.facts")
+        endpoint.calls.clear()
+        assert await read_all("Export hangs.", "Login fails.", "Invoice wrong.") == {}
+        [asked] = [user_text(body) for body in endpoint.calls]
+        assert "Invoice" in asked
+        assert "Export" not in asked
+        assert set(await kept()) == {"0", "1", "2"}
 
     async def test_the_schema_has_one_required_field_for_each_passage(
         self, endpoint: ScriptedEndpoint

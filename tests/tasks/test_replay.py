@@ -5,10 +5,12 @@ import pytest
 
 from infra.budget import RunContext, current_run
 from infra.errors import InputError, ModelRefused
+from infra.settings import get_settings
 from tasks.asking import ask
 from tasks.cache_upkeep import clear
 from tasks.prompt_labels import keep_version
 from tasks.prompts import Prompt, file_prompt, parse_prompt
+from tasks.reading import ask_pack
 from tasks.replay import newest_uses, replay
 from tasks.replies import facts_by_label
 from tests.endpoint import Body, Said, ScriptedEndpoint
@@ -76,6 +78,18 @@ async def test_a_reply_with_a_schema_of_its_own_is_asked_for_with_the_same(
     await ask("extract_facts", {"passages": "[P1] Export hangs\n\n[P2] Login"}, fills=fills)
     [done] = await replay(row=1, model="openai:larger")
     assert json.loads(done.now.reply).keys() == {"P1", "P2"}
+
+
+async def test_a_reply_that_had_less_room_is_the_same(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_CHAT_CONTEXT_TOKENS", "3000")
+    get_settings.cache_clear()
+    await ask_pack([("ab" * 32, "Export hangs")])
+    endpoint.calls.clear()
+    [done] = await replay(row=1)
+    assert done.same
+    assert endpoint.calls == []
 
 
 async def test_what_cannot_be_answered_now_says_why(endpoint: ScriptedEndpoint) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infra.errors import InputError
 from infra.postgres import close_pool, fetch
-from tasks import ingestion, retrieval
+from tasks import passage_writing, retrieval
 from tasks.document_collections import live_view
 from tasks.documents import Document, Documents
 from tasks.retrieval import MOST_CHARACTERS, TEXT_SHARE, documents_found, search, search_view
@@ -91,7 +91,7 @@ async def test_a_filter_finds_what_the_index_gives_up_to_look_for(
         rows = random.normal(size=(len(texts), 384)) * 0.1 + sides * axis
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
-    monkeypatch.setattr(ingestion, "vectors", vectors)
+    monkeypatch.setattr(passage_writing, "vectors", vectors)
     side = {number: "far" if number % 20 == 0 else "near" for number in range(600)}
     made = [Document(f"d{n}", "", f"{at} page {n}", {"at": [at]}) for n, at in side.items()]
     await ingest(Documents("sides", made))

@@ -22,18 +22,26 @@ QRELS = "query_id,doc_id,relevance\nq1,wifi,1\nq1,parking,0\n"
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path]:
+def files(tmp_path: Path) -> tuple[str, str]:
     queries, qrels = tmp_path / "queries.csv", tmp_path / "qrels.csv"
     queries.write_text(QUERIES)
     qrels.write_text(QRELS)
-    return queries, qrels
+    return str(queries), str(qrels)
 
 
-def test_queries_come_with_what_is_relevant_to_them(files: tuple[Path, Path]) -> None:
-    first, second = read_judged(*files)
+async def test_queries_come_with_what_is_relevant_to_them(files: tuple[str, str]) -> None:
+    first, second = await read_judged(*files)
     assert (first.id, first.relevance) == ("q1", {"wifi": 1.0})
     assert second.relevance == {}  # off topic
     assert pinnable([first, second]) == {"When is the guest password changed?": ["wifi"]}
+
+
+async def test_queries_may_come_from_the_database() -> None:
+    first, second = await read_judged(
+        "query:select * from (values ('q1', 'Who?'), ('q2', 'When?')) as t (query_id, text)",
+        "query:select 'q1' as query_id, 'wifi' as doc_id, 1 as relevance",
+    )
+    assert (first.relevance, second.relevance) == ({"wifi": 1.0}, {})
 
 
 @pytest.mark.parametrize(
@@ -45,25 +53,26 @@ def test_queries_come_with_what_is_relevant_to_them(files: tuple[Path, Path]) ->
         (1, "q1,wifi", "q9,wifi", r"qrels\.csv judges the query 'q9', which .*queries\.csv"),
     ],
 )
-def test_a_bad_row_is_named(
-    files: tuple[Path, Path], file: int, old: str, new: str, message: str
+async def test_a_bad_row_is_named(
+    files: tuple[str, str], file: int, old: str, new: str, message: str
 ) -> None:
-    files[file].write_text(files[file].read_text().replace(old, new))
+    path = Path(files[file])
+    path.write_text(path.read_text().replace(old, new))
     with pytest.raises(InputError, match=message):
-        read_judged(*files)
+        await read_judged(*files)
 
 
 async def test_a_version_is_measured_by_the_queries_that_have_documents(
-    files: tuple[Path, Path],
+    files: tuple[str, str],
 ) -> None:
     await ingest()
-    found = await measure(await live_view("help"), read_judged(*files), "hybrid")
+    found = await measure(await live_view("help"), await read_judged(*files), "hybrid")
     assert (found.queries, found.ranks) == (1, {"q1": 1})
     assert (found.ndcg_at_10, found.recall_at_10, found.mrr_at_10) == (1.0, 1.0, 1.0)
     assert 0 < found.p50_ms <= found.p95_ms
 
 
-async def test_judgements_of_other_documents_are_refused(files: tuple[Path, Path]) -> None:
+async def test_judgements_of_other_documents_are_refused(files: tuple[str, str]) -> None:
     await ingest()
     view = await live_view("help")
     with pytest.raises(InputError, match="none of the documents that were judged, such as 'moon'"):
@@ -73,7 +82,7 @@ async def test_judgements_of_other_documents_are_refused(files: tuple[Path, Path
 
 
 async def test_answers_are_counted_by_support_and_refusal(
-    files: tuple[Path, Path], endpoint: ScriptedEndpoint
+    files: tuple[str, str], endpoint: ScriptedEndpoint
 ) -> None:
     def model(body: Body, n: int) -> str:
         asked = user_text(body)
@@ -90,7 +99,7 @@ async def test_answers_are_counted_by_support_and_refusal(
     endpoint.answer = model
     await ingest()
     request = EvaluationRequest(collection="help", queries=files[0], qrels=files[1], answers=5)
-    found = await answered(request, read_judged(*files))
+    found = await answered(request, await read_judged(*files))
     assert found is not None
     assert (found.asked, found.supported, found.cited_relevant) == (1, 1, 1)
     assert (found.off_topic, found.refused) == (1, 1)

@@ -6,7 +6,8 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from tasks.cited_answers import Citation, CitedAnswer, Nearest
+from tasks.citations import Citation
+from tasks.cited_answers import CitedAnswer, Nearest
 from tasks.cited_answers_report import cited_answer_markdown
 from tasks.ingestion import Ingested
 from tasks.retrieval_evaluation import Answered, Evaluation, Quality

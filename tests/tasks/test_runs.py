@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +113,7 @@ def test_dicts_with_keys_of_their_own_become_one_in_their_order() -> None:
         (ModelRejected("wrong key"), False),
         (ReplyMalformed("no JSON"), False),
         (BudgetSpent("1 USD"), False),
+        (httpx.ConnectError("Prefect's server is away"), True),
         (OSError("not ours"), False),
     ],
 )

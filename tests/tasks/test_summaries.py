@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,14 @@ from infra.budget import Budget
 from infra.errors import BudgetSpent, WorkIncomplete
 from infra.postgres import Jsonb, fetch
 from infra.settings import get_settings
+from infra.shared_budget import SharedBudget
 from tasks.codebook import ROOT, Codebook, Entry, save_codebook
 from tasks.columns import Columns
 from tasks.corpus import Corpus
 from tasks.facts import Strategy, extractor_of, lineage_of
 from tasks.passages import passages
 from tasks.reading import plan_reading
+from tasks.shards import Shard
 from tasks.summaries import Plan, SummaryRequest, expected_themes, plan_of, require_whole
 from tests.tasks.reports import sample
 
@@ -116,6 +119,12 @@ async def test_the_budget_holds_at_most_the_cost_that_was_asked_for(
         await spend(request(max_cost=2.0).budget())
 
 
+def test_with_shards_the_money_is_that_of_all_of_them() -> None:
+    assert isinstance(request(max_cost=2.0, shards=3).budget(), SharedBudget)
+    assert isinstance(Shard(run=uuid4(), max_cost=2.0).budget(), SharedBudget)
+    assert not isinstance(request(shards=3).budget(), SharedBudget)
+
+
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("strategy", ["read", "embed"])
 async def test_a_plan_counts_no_text_twice(strategy: Strategy) -> None:
@@ -134,7 +143,8 @@ async def test_what_has_been_read_is_in_no_plan() -> None:
     after = await planned(*TEXTS)
     assert (before.facts_to_make, after.facts_to_make) == (30, 10)
     assert after.nodes == before.nodes
-    assert after.model_calls == before.model_calls - 1
+    assert after.model_calls == before.model_calls - 2
+    assert (before.passages_a_call, after.passages_a_call) == (10, 10)
     assert after.prompt_tokens < before.prompt_tokens
     assert after.completion_tokens < before.completion_tokens
 
@@ -186,6 +196,34 @@ def test_a_run_is_whole_exactly_up_to_the_allowed_share(
     else:
         require_whole(report, passages, percent / 100)
     require_whole(report, passages, share)
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_plan_says_how_many_calls_are_made_at_once_and_how_long_they_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATTERNS_CHAT_MODEL", "openai:scripted")
+    monkeypatch.setenv("PATTERNS_CHAT_SLOTS", "2")
+    get_settings.cache_clear()
+    plan = await planned(*TEXTS)
+    assert (plan.passages_a_call, plan.slots, plan.calls_at_once, plan.seconds) == (15, 2, 2, None)
+    for prompt in ("extract_facts", "word_theme", "synthesize"):
+        await noted(prompt, "openai:scripted", 2000)
+        await noted(prompt, "openai:scripted", 4000)
+        await noted(prompt, "openai:other", 9000)
+    leaves = plan.nodes - 1
+    plan = await planned(*TEXTS)
+    assert plan.seconds == pytest.approx(3 * (1 + -(-leaves // 2) + 1))
+    monkeypatch.setenv("PATTERNS_CHAT_REQUESTS_PER_MINUTE", "6")
+    get_settings.cache_clear()
+    assert (await planned(*TEXTS)).seconds == pytest.approx(plan.model_calls * 10)
+
+
+async def noted(prompt: str, model: str, milliseconds: float) -> None:
+    used = dict.fromkeys(("cost_usd", "error", "root_run", "flow_run", "flow", "task_run"))
+    tokens = {"prompt_tokens": 1, "completion_tokens": 1}
+    call = {"key": f"{prompt} {model}".encode(), "model": model, "prompt": prompt, "version": "v"}
+    await fetch("note_failure", {**used, **tokens, **call, "latency_ms": milliseconds})
 
 
 def test_a_run_that_is_not_whole_names_what_it_lost_and_where_the_report_is() -> None:

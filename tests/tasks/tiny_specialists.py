@@ -1,8 +1,8 @@
 """An encoder that is trained in seconds, and labelled texts that it can learn."""
 
 import random
-import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from infra.classifier_training import Recipe
+from infra.classifier_recipe import Recipe
 from tasks.labelled_texts import Example, fit, parted
 from tasks.specialist_training import TrainingRequest, carded, fine_tuned
 from tasks.specialists import Specialist, register
@@ -35,7 +35,7 @@ FILLERS = (
     "since",
 )
 STRANGE = ("weather", "moon", "recipe", "football", "holiday", "song")
-RECIPE = Recipe(epochs=8, batch=16, encoder_rate=3e-3, head_rate=1e-2, patience=8)
+RECIPE = Recipe(epochs=16, batch=16, encoder_rate=3e-3, head_rate=1e-2, patience=16)
 
 
 def text_of(words: tuple[str, ...], draw: random.Random) -> str:
@@ -91,15 +91,22 @@ def tiny_encoder(folder: Path) -> Path:
     return folder
 
 
-async def ready_specialist(encoder: Path) -> Specialist:
-    """A specialist that is registered, and sure of what it knows alone. Made without a run."""
+_READY = dict[Path, Any]()  # by encoder: trained once
+
+
+async def ready_specialist(encoder: Path, tested: Sequence[Example] = ()) -> Specialist:
+    """A specialist that is registered, and sure of what it knows alone; trained once, without a
+    run. ``tested``: further texts of the part that it is tested on."""
     examples = fit("labelled texts", sentences(60, outside=80))
     parts = parted(examples)
-    asked = TrainingRequest.model_validate(
-        request(Path("labelled.csv"), encoder, target_accuracy=0.9, outside="other")
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        trained = await fine_tuned(asked, examples.labels, parts, Path(folder))
+    if encoder not in _READY:
+        asked = TrainingRequest.model_validate(
+            request(Path("labelled.csv"), encoder, target_accuracy=0.9, outside="other")
+        )
+        work = encoder.parent / f"{encoder.name}-ready"
+        trained = await fine_tuned(asked, examples.labels, parts, work)
         card, scope = await carded(asked, examples, parts, trained, time.monotonic())
-        kept = (examples.source, examples.sha256, card, trained.folder, scope, parts)
-        return await register("tickets", uuid4(), *kept)
+        _READY[encoder] = (card, trained.folder, scope)
+    parts["test"] = (*parts["test"], *tested)
+    kept = (examples.source, examples.sha256, *_READY[encoder], parts)
+    return await register("tickets", uuid4(), *kept)

@@ -1,11 +1,5 @@
 -- The caching layer: similar questions, what was learned of them, stock-taking and upkeep.
 
--- name: make_call
--- Room for a reply that came without being asked for here.
-insert into patterns.calls (key, model, prompt, version, request)
-values (%(key)s, %(model)s, %(prompt)s, '', %(request)s)
-on conflict do nothing;
-
 -- name: keep_question
 insert into patterns.questions (call_key, place, embedder, question, embedding)
 select key, %(place)s, %(embedder)s, %(question)s, %(embedding)s

@@ -1,12 +1,15 @@
 -- Codebooks of themes. A change takes the next version, so of two runs that change one, one loses.
 
 -- name: read_codebook
+-- Of the last generation, or of the one that is named.
 select c.generation, c.version, c.radius, c.fitted_on, c.fitted_rare, c.fitted_entries,
        t.id, t.parent, t.kind, t.centroid, t.radius as theme_radius, t.merged_into, t.compared
 from patterns.codebooks c join patterns.themes t on t.codebook_id = c.id
 where c.id = (
     select id from patterns.codebooks
-    where lineage = %(lineage)s order by generation desc limit 1)
+    where lineage = %(lineage)s
+      and (%(generation)s::int is null or generation = %(generation)s)
+    order by generation desc limit 1)
 order by t.id;
 
 -- name: found_codebook

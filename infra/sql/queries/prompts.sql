@@ -1,6 +1,6 @@
 -- Prompt versions, kept whole.
 
--- name: keep_prompt_version
+-- name: keep_prompt_version (repeatable)
 insert into patterns.prompt_versions (version, name, content, source)
 values (%(version)s, %(name)s, %(content)s, %(source)s)
 on conflict (version) do update set source = excluded.source

@@ -213,6 +213,15 @@ select distinct document from patterns.passages
 where index_id = %(index)s and document = any(%(documents)s)
     and born <= %(version)s and (died is null or died > %(version)s);
 
+-- name: quote_stands
+-- Whether a passage of a version has these very words.
+select exists (
+    select from patterns.passages
+    where index_id = %(index)s and document = %(document)s and number = %(passage)s
+        and born <= %(version)s and (died is null or died > %(version)s)
+        and position(%(quote)s in text) > 0
+) as stands;
+
 -- name: read_passages
 -- Those of a version after a place, in the order of their ids: to be made anew in another index.
 select id, source, document, digest, number, context, text, fields from patterns.passages

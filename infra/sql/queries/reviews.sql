@@ -32,11 +32,11 @@ select events, sha256 from patterns.review_chain for update;
 
 -- name: append_event
 insert into patterns.review_events
-    (id, review, kind, actor, reason_code, reason, shown_sha256, text, text_sha256, policy, final,
-    at, before_sha256, sha256, format)
-values (%(id)s, %(review)s, %(kind)s, %(actor)s, %(reason_code)s, %(reason)s, %(shown_sha256)s,
-    %(text)s, %(text_sha256)s, %(policy)s, %(final)s, %(at)s, %(before_sha256)s, %(sha256)s,
-    %(format)s);
+    (id, review, kind, actor, reason_code, reason, reason_sha256, shown_sha256, text, text_sha256,
+    policy, final, at, before_sha256, sha256, format)
+values (%(id)s, %(review)s, %(kind)s, %(actor)s, %(reason_code)s, %(reason)s, %(reason_sha256)s,
+    %(shown_sha256)s, %(text)s, %(text_sha256)s, %(policy)s, %(final)s, %(at)s, %(before_sha256)s,
+    %(sha256)s, %(format)s);
 
 -- name: move_chain
 update patterns.review_chain set events = %(id)s, sha256 = %(sha256)s;

@@ -3,7 +3,7 @@
 -- name: lock_model
 select pg_advisory_xact_lock(hashtextextended('slots of ' || %(model)s, 0));
 
--- name: lease_slots
+-- name: lease_slots (repeatable)
 -- Under lock_model. What this process may use: what it wants, within what the others leave, and
 -- within a fair share while another process wants more than it has. Never below what is in use.
 with others as (
@@ -25,10 +25,10 @@ on conflict (model, holder) do update
     set wanted = excluded.wanted, granted = excluded.granted, expires_at = excluded.expires_at
 returning (select slots from share) as slots;
 
--- name: return_slots
+-- name: return_slots (repeatable)
 delete from patterns.slot_leases where holder = %(holder)s or expires_at < now() - interval '1 hour';
 
--- name: take_rate
+-- name: take_rate (repeatable)
 -- Token buckets of one minute's rate with debt: the answer is how long to wait, in seconds.
 insert into patterns.rate_buckets as b (model, requests, tokens)
 values (%(model)s, %(requests_per_minute)s * %(burst)s / 60 - 1,

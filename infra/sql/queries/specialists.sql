@@ -47,7 +47,7 @@ insert into patterns.corrections (name, text, label, actor)
 values (%(name)s, %(text)s, %(label)s, %(actor)s)
 
 -- name: corrections
-select id, text, label, actor from patterns.corrections where name = %(name)s order by id
+select id, text, label, actor, corrected_at from patterns.corrections where name = %(name)s order by id
 
 -- name: copy_specialist_uses
 copy patterns.ledger (call_key, prompt, version, model, served_by, cost_usd, latency_ms, root_run,

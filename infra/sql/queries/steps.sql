@@ -4,7 +4,7 @@ select result, result_sha256,
 from patterns.steps
 where root_run = %(root_run)s and key = %(key)s
 
--- name: keep_step
+-- name: keep_step (repeatable)
 insert into patterns.steps (root_run, key, result, result_sha256)
 select %(root_run)s, %(key)s, made, encode(sha256(convert_to(made::text, 'UTF8')), 'hex')
 from (values (%(result)s::jsonb)) as step (made)

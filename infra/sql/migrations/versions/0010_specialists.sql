@@ -1,6 +1,6 @@
 -- Specialists: small models trained on labels, who serves, and what was decided by whom.
 
--- A row is there when its files are: `specialists/ID` in the home.
+-- A row is there when its files are: `specialists/ID-ROOT_RUN` in the home.
 create table patterns.specialists (
     id bigint generated always as identity primary key,
     name text not null,                     -- what it knows; one of a name serves

@@ -1,7 +1,7 @@
 """How good a specialist is, beside others, and what routing costs:
 `python -m benchmarks.specialist DATA …`.
 
-    DATA → parts → specialist | TF-IDF | frozen embeddings | SetFit → accuracy, coverage, ECE, AUROC
+    DATA → parts → specialist | TF-IDF | frozen | plain | SetFit → accuracy, coverage, ECE, AUROC
     texts → specialist, then a model | all to the model → calls, cost, time
 
 Each DATA is a table with text and label. Where it has a column is_oos, those rows are outside;
@@ -41,6 +41,7 @@ from tasks.specialists import Specialist, register
 _PEERS = {
     "tfidf": "TF-IDF, logistic regression",
     "frozen": "frozen embeddings, logistic regression",
+    "plain": "plain fine-tuning, five epochs",
     "setfit": "SetFit, {steps:,} steps",
 }
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -315,12 +315,11 @@ async def test_others_keep_what_is_theirs(tmp_path: Path, endpoint: ScriptedEndp
 
 
 async def test_a_run_that_was_under_way_is_waited_for_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: FlowRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = await running()
     await kept_corpus(tmp_path, 1)
-    async with alive(run.id):
-        with pytest.raises(WorkIncomplete, match=run.name):
+    async with alive(running.id):
+        with pytest.raises(WorkIncomplete, match=running.name):
             await forget_ticket(request(wait_minutes=0))
     assert len(await noted()) == 1
     monkeypatch.setattr(signs_of_life, "LEASE", 0.0)
@@ -331,14 +330,13 @@ async def test_a_run_that_was_under_way_is_waited_for_and_named(
 
 @pytest.mark.parametrize("sign", ["an old one", "none"])
 async def test_nobody_waits_for_a_run_whose_process_is_gone(
-    sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sign: str, running: FlowRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = await running()
     await kept_corpus(tmp_path, 1)
     if sign == "an old one":
-        async with alive(run.id):
+        async with alive(running.id):
             pass
-    with pytest.raises(WorkIncomplete, match=run.name):  # it may come yet
+    with pytest.raises(WorkIncomplete, match=running.name):  # it may come yet
         await forget_ticket(request(wait_minutes=0))
     for module in (signs_of_life, forgetting_runs):
         monkeypatch.setattr(module, "LEASE", 0.0)
@@ -346,12 +344,14 @@ async def test_nobody_waits_for_a_run_whose_process_is_gone(
     assert await noted() == []
 
 
-async def running() -> FlowRun:
+@pytest.fixture
+async def running() -> AsyncIterator[FlowRun]:
     """A run that Prefect takes for running."""
     async with get_client() as client:
         run = await client.create_flow_run(draft_replies)
         await client.set_flow_run_state(run.id, Running(), force=True)
-        return run
+        yield run
+        await client.delete_flow_run(run.id)  # else whoever forgets next waits for it
 
 
 async def test_a_ticket_of_a_file_is_forgotten_and_the_file_left_as_it_is(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = 0  # id of the root
 RARE = -1  # in place of a leaf: the fact is near to no theme
 _HEAD = ("radius", "fitted_on", "fitted_rare", "fitted_entries", "generation", "version")
+_TYPES = ("int8", "int4", "int4", "text", "halfvec", "float8", "int4", "bool", "text[]", "int4")
 _BLOCK = 8192  # facts that are compared with the centroids at once
 
 
@@ -31,7 +32,8 @@ class Entry(NamedTuple):
     ``parent``: None for the root, which is the area 0. ``centroid``: (d,), None where there are
     parts or areas below. ``radius``: cosine distance up to which a fact belongs to it.
     ``merged_into``: the theme to which the facts near the centroid go. ``compared``: the theme was
-    there when close themes were told apart.
+    there when close themes were told apart. ``sample``: ids of the facts that it is worded from,
+    drawn when it had ``drawn_of`` distinct facts.
     """
 
     id: int
@@ -41,6 +43,8 @@ class Entry(NamedTuple):
     radius: float = 0.0
     merged_into: int | None = None
     compared: bool = False
+    sample: tuple[str, ...] = ()
+    drawn_of: int = 0
 
 
 class Codebook:
@@ -150,6 +154,8 @@ async def load_codebook(lineage: str, generation: int | None = None) -> Codebook
             row["theme_radius"],
             row["merged_into"],
             row["compared"],
+            tuple(row["sample"]),
+            row["drawn_of"],
         )
         for row in rows
     ]
@@ -172,7 +178,7 @@ async def save_codebook(lineage: str, codebook: Codebook) -> Codebook | None:
             return False
         await connection.execute(queries()["drop_themes"], {"codebook": generation["id"]})
         async with connection.cursor().copy(queries()["copy_themes"]) as copy:
-            copy.set_types(["int8", "int4", "int4", "text", "halfvec", "float8", "int4", "bool"])
+            copy.set_types(_TYPES)
             for row in _rows(codebook.entries):
                 await copy.write_row((generation["id"], *row))
         return True
@@ -184,4 +190,4 @@ async def save_codebook(lineage: str, codebook: Codebook) -> Codebook | None:
 def _rows(entries: Iterable[Entry]) -> Iterable[tuple[object, ...]]:
     for entry in entries:
         centroid = None if entry.centroid is None else HalfVector(entry.centroid)
-        yield *entry[:3], centroid, *entry[4:]
+        yield *entry[:3], centroid, *entry[4:7], list(entry.sample), entry.drawn_of

@@ -7,6 +7,7 @@ from prefect import task
 
 from infra.postgres import Jsonb, fetch, transaction
 from infra.sql import queries
+from tasks.facts import MOST_FACTS, fact_id
 from tasks.forgetting import Forgetting
 from tasks.forgetting_traces import calls_of
 from tasks.review_chain import digest
@@ -24,10 +25,12 @@ async def forget_calls(forgetting: Forgetting) -> dict[str, int]:
     )
     chosen = [row["id"] for row in checks if row["quotes"] or forgetting.own.are_in(row["said"])]
     passages = {"passages": forgetting.passages}
+    read = [fact_id(each.hex(), n) for each in forgetting.passages for n in range(MOST_FACTS)]
     async with transaction() as connection:
         run = connection.execute
         facts = await (await run(queries()["facts_of"], passages)).fetchall()
         said = [fact["problem"].encode() for row in facts for fact in row["facts"]]
+        await run(queries()["forget_samples"], {"facts": read})
         hashes = [*forgetting.passages, *(hashlib.sha256(each).digest() for each in said)]
         return {
             "calls": (await run(queries()["forget_calls"], {"keys": keys})).rowcount,

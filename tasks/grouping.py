@@ -12,7 +12,7 @@ from tasks.facts import lineage_of
 from tasks.fitting import current_codebook
 from tasks.merging import close_pairs, merge
 from tasks.runs import is_transient, together
-from tasks.tree import Tree, tree_of
+from tasks.tree import Tree, tree_of, with_samples
 from tasks.wording import same_problem, sample_texts
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ async def group_facts(corpus: "Corpus", facts: "Facts", *, refit: bool = False) 
         codebook, again = await current_codebook(lineage, ids, facts.vectors, refit)
         refit, refitted = False, refitted or again
         merged, undecided = await _merged(codebook, ids, facts)
-        saved = merged if merged is codebook else await save_codebook(lineage, merged)
-        if saved:
-            leaves = await asyncio.to_thread(assign, saved, ids, facts.vectors)
-            return tree_of(saved, ids, leaves, refitted, undecided)
+        leaves = await asyncio.to_thread(assign, merged, ids, facts.vectors)
+        tree = tree_of(merged, ids, leaves, refitted, undecided)
+        worded = with_samples(merged, tree, ids)
+        if worded is codebook or await save_codebook(lineage, worded):
+            return tree
     raise DatabaseError(
         f"Other runs keep changing the themes of {lineage!r}. Run again when they have ended."
     )

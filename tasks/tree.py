@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tasks.codebook import RARE, ROOT, Codebook
+from tasks.codebook import RARE, ROOT, Codebook, Entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLE = 6  # facts that a leaf is worded from
+_OUTGROWN = 2  # times the facts that it was drawn of: a leaf gets another sample
 
 
 class Node(NamedTuple):
     """A node with facts under it. Its id is that of the codebook's entry.
 
     ``children``: ids, ascending; a leaf has none, but ``facts``: rows, ascending, and ``sample``:
-    rows of its six distinct facts of smallest id, which a new fact seldom changes.
+    rows of the six distinct facts that it is worded from.
     """
 
     id: int
@@ -107,7 +108,7 @@ def tree_of(
         """Put a node after those below it, and say which stands for it: its only child may."""
         if id_ in rows:
             facts = tuple(rows[id_].tolist())
-            nodes[id_] = Node(id_, (), facts, _sample(facts, ids))
+            nodes[id_] = Node(id_, (), facts, _sample(codebook.entries[id_], facts, ids))
             return id_
         grown = [grow(child) for child in below.get(id_, [])]
         children = tuple(sorted(child for child in grown if child is not None))
@@ -123,8 +124,31 @@ def tree_of(
     return Tree(nodes, rare, refitted, tuple(sorted(undecided)), codebook.generation)
 
 
-def _sample(facts: Sequence[int], ids: Sequence[str]) -> tuple[int, ...]:
+def with_samples(codebook: Codebook, tree: Tree, ids: Sequence[str]) -> Codebook:
+    """The codebook that remembers what the leaves of its tree are worded from; it is the same
+    object when it does already. ``ids`` of the facts, (n,)."""
+    entries = list(codebook.entries)
+    for leaf in tree.leaves:
+        sample = tuple(ids[row] for row in leaf.sample)
+        number = len({ids[row] for row in leaf.facts})
+        if sample != entries[leaf.id].sample or _is_outgrown(entries[leaf.id], number):
+            entries[leaf.id] = entries[leaf.id]._replace(sample=sample, drawn_of=number)
+    changed = any(new is not old for new, old in zip(entries, codebook.entries, strict=True))
+    return codebook.replaced(entries=entries) if changed else codebook
+
+
+def _sample(entry: Entry, facts: Sequence[int], ids: Sequence[str]) -> tuple[int, ...]:
+    """Rows of the facts that an entry was worded from; those of smallest id, which is a hash, where
+    one of them is gone or the entry has outgrown them. The smallest of all at any time would be
+    others with each growth by a sixth."""
     first: dict[str, int] = {}
     for row in facts:
         first.setdefault(ids[row], row)
-    return tuple(first[id_] for id_ in sorted(first)[:SAMPLE])
+    chosen: Sequence[str] = entry.sample
+    if not first.keys() >= set(chosen) or _is_outgrown(entry, len(first)):
+        chosen = sorted(first)[:SAMPLE]
+    return tuple(first[id_] for id_ in chosen)
+
+
+def _is_outgrown(entry: Entry, facts: int) -> bool:
+    return facts >= _OUTGROWN * entry.drawn_of

@@ -68,7 +68,7 @@ async def test_a_stored_codebook_is_the_same_byte_by_byte() -> None:
     area = Entry(4, ROOT, "area")
     split = Entry(5, 4, "theme")
     loose = np.float32(np.float16(1 / 3)) * AXES[4]
-    part = Entry(6, 5, "theme", loose, 1 / 3, merged_into=1, compared=True)
+    part = Entry(6, 5, "theme", loose, 1 / 3, 1, compared=True, sample=("ab", "cd"), drawn_of=9)
     made = codebook(theme(1, 0), theme(2, 1), theme(3, 2, merged_into=2), area, split, part)
     saved = await save_codebook("lineage", made)
     loaded = await load_codebook("lineage")

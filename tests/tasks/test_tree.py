@@ -3,7 +3,7 @@ from hypothesis import given
 
 from tasks.codebook import RARE, ROOT, Codebook, Entry
 from tasks.fitting import fit
-from tasks.tree import Tree, tree_of
+from tasks.tree import Tree, tree_of, with_samples
 from tests.tasks.clouds import (
     DIMENSIONS,
     Facts,
@@ -77,6 +77,41 @@ def test_a_leaf_is_sampled_by_its_six_distinct_facts_of_smallest_id() -> None:
     assert [facts[0][row] for row in large.sample] == sorted(cloud(0, 30)[0])[:6]
     assert max(large.sample) < 30, "the first row of each"
     assert [facts[0][row] for row in small.sample] == sorted(cloud(1, 4)[0])
+
+
+def of_one_theme(codebook: Codebook, ids: list[str]) -> tuple[list[str], Codebook]:
+    """What the theme of these facts is worded from, and the codebook that remembers it."""
+    tree = tree_of(codebook, ids, np.full(len(ids), 1, np.intp))
+    [theme] = tree.leaves
+    return [ids[row] for row in theme.sample], with_samples(codebook, tree, ids)
+
+
+def test_a_leaf_keeps_its_sample_until_it_has_twice_its_facts_or_one_of_them_is_gone() -> None:
+    ids = sorted(fact_ids(40))
+    of_old = ids[20:30]
+    codebook = Codebook([Entry(ROOT, None, "area"), leaf(1, ROOT)], 0.2, 9, 0, 2)
+    first, codebook = of_one_theme(codebook, of_old)
+    assert first == of_old[:6]
+    again, same = of_one_theme(codebook, of_old)
+    assert (again, same is codebook) == (first, True)
+    grown, same = of_one_theme(codebook, ids[11:30])
+    assert (grown, same is codebook) == (first, True), "nine more, all of smaller ids"
+    twice, remembered = of_one_theme(codebook, ids[10:30])
+    assert twice == ids[10:16]
+    assert remembered.entries[1].drawn_of == 20
+    without, remembered = of_one_theme(codebook, [*ids[15:20], *of_old[1:]])
+    assert without == ids[15:20] + of_old[1:2]
+    assert remembered.entries[1].sample == tuple(without)
+
+
+def test_a_theme_that_no_fact_is_under_keeps_its_sample_for_later() -> None:
+    entries = [Entry(ROOT, None, "area"), leaf(1, ROOT), leaf(2, ROOT)]
+    ids = fact_ids(8)
+    leaves = np.array([1, 1, 1, 1, 2, 2, 2, 2], np.intp)
+    codebook = Codebook(entries, 0.2, 9, 0, 3)
+    codebook = with_samples(codebook, tree_of(codebook, ids, leaves), ids)
+    some = tree_of(codebook, ids[:4], leaves[:4])
+    assert with_samples(codebook, some, ids[:4]) is codebook
 
 
 def test_it_says_whether_the_codebook_was_refitted() -> None:

@@ -3,7 +3,8 @@
 -- name: read_codebook
 -- Of the last generation, or of the one that is named.
 select c.generation, c.version, c.radius, c.fitted_on, c.fitted_rare, c.fitted_entries,
-       t.id, t.parent, t.kind, t.centroid, t.radius as theme_radius, t.merged_into, t.compared
+       t.id, t.parent, t.kind, t.centroid, t.radius as theme_radius, t.merged_into, t.compared,
+       t.sample, t.drawn_of
 from patterns.codebooks c join patterns.themes t on t.codebook_id = c.id
 where c.id = (
     select id from patterns.codebooks
@@ -32,5 +33,6 @@ returning id;
 delete from patterns.themes where codebook_id = %(codebook)s;
 
 -- name: copy_themes
-copy patterns.themes (codebook_id, id, parent, kind, centroid, radius, merged_into, compared)
+copy patterns.themes
+    (codebook_id, id, parent, kind, centroid, radius, merged_into, compared, sample, drawn_of)
 from stdin (format binary);

@@ -58,6 +58,10 @@ where lower(concat_ws(' ', title, text, material, shown, inputs, evidence)) like
 -- name: forget_facts
 delete from patterns.facts where passage_sha256 = any(%(passages)s) or borrowed_from && %(passages)s
 
+-- name: forget_samples
+-- Of what themes are worded from: the next run draws others.
+update patterns.themes set sample = default, drawn_of = default where sample && %(facts)s
+
 -- name: forget_embeddings
 delete from patterns.embeddings where text_sha256 = any(%(hashes)s)
 

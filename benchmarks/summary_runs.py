@@ -1,5 +1,6 @@
 """`patterns summarize` on made tickets, measured: product, growth, killed, scale."""
 
+import asyncio
 import json
 import random
 import sys
@@ -13,15 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 
 from benchmarks import peers
 from benchmarks.extracts import CODE
 from benchmarks.heavy_tail import Called
 from benchmarks.results import Results
 from benchmarks.tickets import ticket, tickets, write
+from infra.postgres import database_url
 
 Bench = Callable[[], AbstractContextManager[tuple[str, Path]]]
 
+_CALLING = (
+    "select distinct task_run from patterns.ledger where root_run = %s and task_run is not null"
+)
 _OWN = ("made_at", "figures")  # of a report, what two equal runs do not share
 
 
@@ -208,8 +216,6 @@ def _again(url: str, run: Callable[[], Any]) -> dict[str, Any]:
 
 
 def _kept_replies() -> int:
-    from infra.postgres import database_url
-
     with psycopg.connect(database_url()) as connection:
         counted = connection.execute("select count(*) from patterns.calls where reply is not null")
         return int((counted.fetchone() or (0,))[0])
@@ -231,13 +237,40 @@ def scale(options: Namespace, results: Results, bench: Bench) -> None:
             ):
                 row = summarize(file, url, folder / run, model=model)
                 size = {"text_mb": _text_mb(file), "database_mb": _database_mb()}
-                results.add("scale", tickets=count, run=run, **size, **row)
+                results.add("scale", tickets=count, run=run, **size, **row, **records())
     cells = ("tickets", "run", "text_mb", "wall_s", "calls", "tokens_in", "tokens_out", "cpu_s")
-    cells += ("mb", "database_mb", "longest_gap_s")
+    cells += ("mb", "database_mb", "longest_gap_s", "task_runs", "completed", "lacking")
     told = [tuple(row[cell] for cell in cells) for row in results.of("scale")]
     print(f"### Size\n{peers.table(cells, told)}")
     if options.plot:
         plot(results, options.plot)
+
+
+def records() -> dict[str, int]:
+    """What Prefect's server has of the last run: its task runs, how many are completed, and how
+    many it lacks of those that called a model, which the ledger names."""
+
+    async def kept() -> tuple[Any, dict[Any, bool]]:
+        found: dict[Any, bool] = {}
+        async with get_client() as client:
+            [run] = await client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)
+            of = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+            while page := await client.read_task_runs(
+                flow_run_filter=of, limit=200, offset=len(found), sort=TaskRunSort.ID_DESC
+            ):
+                found |= {each.id: bool(each.state and each.state.is_completed()) for each in page}
+        return run.id, found
+
+    time.sleep(10)  # what was told to the server is written by then
+    run, found = asyncio.run(kept())
+    with psycopg.connect(database_url()) as connection:
+        named = connection.execute(_CALLING, [run]).fetchall()
+    lacking = {task for (task,) in named} - found.keys()
+    return {
+        "task_runs": len(found),
+        "completed": sum(found.values()),
+        "lacking": len(lacking),
+    }
 
 
 def _text_mb(file: Path) -> float:
@@ -245,8 +278,6 @@ def _text_mb(file: Path) -> float:
 
 
 def _database_mb() -> float:
-    from infra.postgres import database_url
-
     with psycopg.connect(database_url()) as connection:
         size = connection.execute("select pg_database_size(current_database())").fetchone()
         return float((size or (0,))[0]) / 2**20

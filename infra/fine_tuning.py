@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from infra.assets import ensure_asset
-from infra.classifier_model import TOKENIZER, export, rows_of
-from infra.classifier_pair import before_training, beside, best_share
+from infra.classifier_model import TOKENIZER, rows_of
 from infra.classifier_recipe import OUTSIDE, Epoch, Labelled, Recipe
 from infra.classifier_training import Training
 from infra.encoders import Encoder
@@ -39,14 +38,12 @@ _NEEDED = ("config.json", "model.safetensors", TOKENIZER)  # files of an encoder
 
 @dataclass(frozen=True)
 class Trained:
-    """``folder``: of the model of the best epoch; ``device``: that it was trained on; ``share``: of
-    its logits that come from the encoder as it was before."""
+    """``folder``: of the model of the best epoch; ``device``: that it was trained on."""
 
     folder: Path
     epochs: tuple[Epoch, ...]
     best: int
     device: str
-    share: float
 
 
 def lacking() -> list[str]:
@@ -129,16 +126,14 @@ def fine_tune(
                 training.save_model(best)
             training.save(kept, history)
     tell(steps * epochs, steps * epochs)
-    model = training.model_of(best)
-    before = before_training(encoder, learned, classes, place)
-    share = best_share(model, before, checked, place)
+    training.load_model(best)
     folder = work / "model"
     with writing(work):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        export(beside(model, before, share), folder / MODEL, learned[0][0])
+        training.export(folder / MODEL, learned[0][0])
         shutil.copyfile(encoder / TOKENIZER, folder / TOKENIZER)
-    return Trained(folder, tuple(history), _best(history), place, share)
+    return Trained(folder, tuple(history), _best(history), place)
 
 
 def load_classifier(folder: Path, most_tokens: int) -> Encoder:

@@ -27,7 +27,7 @@ demo: setup ## Summarize the sample tickets and print where the report is
 	$(BIN)/patterns summarize examples/tickets.csv
 
 test: setup ## Run the tests
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check

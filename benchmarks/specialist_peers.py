@@ -45,7 +45,7 @@ def plain(told: dict[str, Any], folder: Path) -> Callable[[], Any]:
 
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(told["encoder"])
-    encoder = AutoModel.from_pretrained(told["encoder"])
+    encoder = AutoModel.from_pretrained(told["encoder"]).train()
     classes = torch.tensor(told["classes"])
     head = torch.nn.Linear(encoder.config.hidden_size, int(classes.max()) + 1)
     groups = [{"params": encoder.parameters()}, {"params": head.parameters()}]

@@ -52,7 +52,8 @@ async def summarize_corpus(request: SummaryRequest) -> Figures:
             else:
                 failed = merged(await together(read_batch(batch, reading) for batch in batches))
         facts = await collect_facts(corpus, passages, request.way, failed)
-        tree = await group_facts(corpus, facts, refit=request.refit)
+        whole = request.since is None
+        tree = await group_facts(corpus, facts, refit=request.refit, whole=whole)
         async with progress("Wording themes", len(tree.nodes)) as wording:
             branches = (word_branch(tree, node, facts, wording) for node in tree.branches)
             words = merged(await together(branches))

@@ -7,7 +7,7 @@ from prefect import task
 
 from infra.postgres import Jsonb, fetch, transaction
 from infra.sql import queries
-from tasks.facts import MOST_FACTS, fact_id
+from tasks.facts import FACTS_A_PASSAGE, fact_id
 from tasks.forgetting import Forgetting
 from tasks.forgetting_traces import calls_of
 from tasks.review_chain import digest
@@ -25,7 +25,7 @@ async def forget_calls(forgetting: Forgetting) -> dict[str, int]:
     )
     chosen = [row["id"] for row in checks if row["quotes"] or forgetting.own.are_in(row["said"])]
     passages = {"passages": forgetting.passages}
-    read = [fact_id(each.hex(), n) for each in forgetting.passages for n in range(MOST_FACTS)]
+    read = [fact_id(each.hex(), n) for each in forgetting.passages for n in range(FACTS_A_PASSAGE)]
     async with transaction() as connection:
         run = connection.execute
         facts = await (await run(queries()["facts_of"], passages)).fetchall()

@@ -31,10 +31,14 @@ _TRIES = 5  # while other runs of the lineage change its codebook
     retry_delay_seconds=5,
     retry_condition_fn=is_transient,
 )
-async def group_facts(corpus: "Corpus", facts: "Facts", *, refit: bool = False) -> Tree:
+async def group_facts(
+    corpus: "Corpus", facts: "Facts", *, refit: bool = False, whole: bool = True
+) -> Tree:
     """The tree of themes that the facts of a corpus fall under, by the codebook of its lineage.
 
     Pairs of close themes that were not compared before are put to the model, one question each.
+    ``whole``: these are all records of their source. Only then is it remembered what the themes
+    are worded from: the next run on all of them would else find what a week's are worded from.
     """
     lineage = lineage_of(corpus.name, facts.strategy)
     ids = list(facts.table["fact"])
@@ -45,8 +49,10 @@ async def group_facts(corpus: "Corpus", facts: "Facts", *, refit: bool = False) 
         merged, undecided = await _merged(codebook, ids, facts)
         leaves = await asyncio.to_thread(assign, merged, ids, facts.vectors)
         tree = tree_of(merged, ids, leaves, refitted, undecided)
-        worded = with_samples(merged, tree, ids)
+        worded = with_samples(merged, tree, ids) if whole and not facts.failed else merged
         if worded is codebook or await save_codebook(lineage, worded):
+            return tree
+        if merged is codebook:  # what the next run is worded from may be drawn then
             return tree
     raise DatabaseError(
         f"Other runs keep changing the themes of {lineage!r}. Run again when they have ended."

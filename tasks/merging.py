@@ -36,8 +36,8 @@ def close_pairs(codebook: Codebook, leaves: Collection[int]) -> list[tuple[int, 
 def merge(
     codebook: Codebook, same: Iterable[tuple[int, int]], compared: Collection[int]
 ) -> Codebook:
-    """The codebook in which pairs of leaves are one, the one of smaller id; and those leaves that
-    had facts to compare are ``compared``.
+    """The codebook in which pairs of leaves are one, the one of smaller id, which is worded anew;
+    and those leaves that had facts to compare are ``compared``.
 
     It is the same object when that changes nothing. Raises ValueError for what is no leaf.
     """
@@ -54,14 +54,18 @@ def merge(
         first, second = sorted(map(leader_of, pair))
         leader[second] = first
     entries = []
+    joined = set[int | None]()
     for entry in codebook.entries:
         if entry.centroid is not None:
             owner = entry.id if entry.merged_into is None else entry.merged_into
             owner = leader_of(owner)
             merged_into = None if owner == entry.id else owner
             known = entry.compared or owner in compared or entry.id in compared
+            if merged_into != entry.merged_into:
+                joined.add(merged_into)
             entry = entry._replace(merged_into=merged_into, compared=known)
         entries.append(entry)
+    entries = [e._replace(sample=(), drawn_of=0) if e.id in joined else e for e in entries]
     unchanged = all(
         new.compared == old.compared and new.merged_into == old.merged_into
         for new, old in zip(entries, codebook.entries, strict=True)

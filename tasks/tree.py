@@ -138,9 +138,9 @@ def with_samples(codebook: Codebook, tree: Tree, ids: Sequence[str]) -> Codebook
 
 
 def _sample(entry: Entry, facts: Sequence[int], ids: Sequence[str]) -> tuple[int, ...]:
-    """Rows of the facts that an entry was worded from; those of smallest id, which is a hash, where
+    """Rows of the facts that an entry was worded from; six of smallest id, which is a hash, where
     one of them is gone or the entry has outgrown them. The smallest of all at any time would be
-    others with each growth by a sixth."""
+    others with about each growth by a sixth."""
     first: dict[str, int] = {}
     for row in facts:
         first.setdefault(ids[row], row)
@@ -151,4 +151,4 @@ def _sample(entry: Entry, facts: Sequence[int], ids: Sequence[str]) -> tuple[int
 
 
 def _is_outgrown(entry: Entry, facts: int) -> bool:
-    return facts >= _OUTGROWN * entry.drawn_of
+    return facts >= _OUTGROWN * entry.drawn_of or len(entry.sample) < min(SAMPLE, facts)

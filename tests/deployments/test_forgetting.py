@@ -9,7 +9,7 @@ from tests.deployments.conftest import Command, refused
 
 pytestmark = pytest.mark.usefixtures("database", "prefect_server")
 
-TEXT = "The zebra lamp of ours hums and flickers in the night, what can we do?"
+TEXT = "The zebraquux lamp of ours hums and flickers in the night, what can we do?"
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_ticket_is_forgotten_and_what_was_removed_is_told(
     said = json.loads(done.out)
     assert (said["tickets"], said["sources"]) == (["T-1"], ["corpus:support"])
     assert said["removed"]["calls"] == 1
-    assert "zebra" not in done.out + done.err
+    assert "zebraquux" not in done.out + done.err
     refused(patterns("forget", "--ticket", "T-1"), "There is no ticket 'T-1'")
     [kept] = json.loads(patterns("corpus", "list", "--json").out)["corpora"]
     assert kept["records"] == 1

@@ -35,6 +35,7 @@ from tasks.corpus import load_corpus
 from tasks.decisions import decide
 from tasks.digests import DigestRequest
 from tasks.document_collections import pin
+from tasks.facts import fact_id
 from tasks.forgetting import ForgetRequest, Forgotten, noted
 from tasks.forgetting_report import PLACES
 from tasks.ingestion import IngestRequest
@@ -209,8 +210,14 @@ async def test_a_forgotten_ticket_is_nowhere(
 ) -> None:
     run = await everything(tmp_path, session_home)
     assert places(database, session_home, tmp_path) >= BEFORE
+    fact = fact_id(hashlib.sha256(TEXT.encode()).hexdigest(), 1)
+    with psycopg.connect(database) as connection:
+        connection.execute("update patterns.themes set sample = array[%s]", [fact])
     done = await forget_ticket(request())
     assert places(database, session_home, tmp_path) == set()
+    with psycopg.connect(database) as connection:
+        drawn = connection.execute("select distinct sample, drawn_of from patterns.themes")
+        assert drawn.fetchall() == [([], 0)], "nothing is worded from it"
     assert (done.tickets, done.sources) == ((ID,), ("corpus:support",))
     assert done.removed.keys() <= PLACES.keys(), "each has a name that people read"
     assert MARKER not in done.model_dump_json()

@@ -154,6 +154,38 @@ async def test_a_run_that_is_always_too_late_says_so(database: str) -> None:
     assert not failed.value.transient
 
 
+def sampled(tree: Tree, facts: Facts) -> set[str]:
+    """The facts that the only theme is worded from."""
+    [theme] = tree.leaves
+    return {facts.table["problem"][row] for row in theme.sample}
+
+
+async def test_a_theme_that_has_grown_is_worded_from_the_same_facts_in_each_whole_run() -> None:
+    await save_codebook(LINEAGE, themes(0))
+    few, more = facts_at({0: "export"}, each=8), facts_at({0: "export"}, each=15)
+    first = sampled(await group_facts.fn(CORPUS, few), few)
+    assert sampled(await group_facts.fn(CORPUS, more), more) == first
+    week = facts_at({0: "export"}, each=7)
+    chosen = week.table["problem"] != min(first)  # one that the whole is worded from is not in it
+    week.table, week.vectors = week.table[chosen].reset_index(drop=True), week.vectors[chosen]
+    assert min(first) not in sampled(await group_facts.fn(CORPUS, week, whole=False), week)
+    assert sampled(await group_facts.fn(CORPUS, more), more) == first
+    stored = await load_codebook(LINEAGE)
+    assert stored
+    assert stored.entries[1].drawn_of == 8
+
+
+async def test_a_run_that_cannot_remember_what_it_is_worded_from_goes_on(database: str) -> None:
+    await save_codebook(LINEAGE, themes(0))
+    few, twice = facts_at({0: "export"}, each=8), facts_at({0: "export"}, each=16)
+    await group_facts.fn(CORPUS, few)
+    others_win(database, 100)
+    assert len(sampled(await group_facts.fn(CORPUS, twice), twice)) == 6
+    stored = await load_codebook(LINEAGE)
+    assert stored
+    assert stored.entries[1].drawn_of == 8
+
+
 async def test_a_refit_that_is_too_late_is_not_made_twice(database: str) -> None:
     await save_codebook(LINEAGE, themes(0, 90))
     others_win(database, 1)

@@ -85,6 +85,15 @@ def test_pairs_that_are_the_same_are_united_under_the_smallest_id() -> None:
     assert assign(again, ["a", "b"], again.centroids[[2, 3]]).tolist() == [1, 1]
 
 
+def test_a_theme_that_takes_in_another_is_worded_anew() -> None:
+    codebook = on_a_circle(0, 10, 180)
+    drawn = [e._replace(sample=("a", "b"), drawn_of=9) for e in codebook.entries[1:]]
+    codebook = codebook.replaced(entries=(codebook.entries[0], *drawn))
+    merged = merged_all(codebook, [(2, 1)])
+    assert [entry.sample for entry in merged.entries] == [(), (), ("a", "b"), ("a", "b")]
+    assert merged.entries[1].drawn_of == 0
+
+
 def test_what_changes_nothing_is_the_same_codebook() -> None:
     codebook = merged_all(on_a_circle(0, 10), [(1, 2)])
     assert merged_all(codebook, []) is codebook

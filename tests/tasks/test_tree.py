@@ -104,6 +104,15 @@ def test_a_leaf_keeps_its_sample_until_it_has_twice_its_facts_or_one_of_them_is_
     assert remembered.entries[1].sample == tuple(without)
 
 
+def test_a_small_theme_is_worded_from_all_of_its_facts_up_to_six() -> None:
+    ids = fact_ids(8)
+    codebook = Codebook([Entry(ROOT, None, "area"), leaf(1, ROOT)], 0.2, 9, 0, 2)
+    for number in (4, 5, 6):
+        sample, codebook = of_one_theme(codebook, ids[:number])
+        assert sorted(sample) == sorted(ids[:number])
+    assert of_one_theme(codebook, ids)[0] == sorted(ids[:6])
+
+
 def test_a_theme_that_no_fact_is_under_keeps_its_sample_for_later() -> None:
     entries = [Entry(ROOT, None, "area"), leaf(1, ROOT), leaf(2, ROOT)]
     ids = fact_ids(8)

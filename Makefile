@@ -59,7 +59,7 @@ figures: setup ## Make the README's figures again; takes hours: DATA=folder, PEE
 	$(BIN)/python -m benchmarks.quality packs $(DATA)/intents/insurance_tickets_train.parquet --most 16 --sizes 1 4
 	$(BIN)/python -m benchmarks.quality strategies $(DATA)/intents/insurance_tickets_train.parquet --most 24
 	$(BIN)/python -m benchmarks.quality meetings $(addprefix $(DATA)/transcripts/qmsum_train_,meetings.parquet queries.parquet) --most 1
-	$(BIN)/python -m benchmarks.summary engine product growth killed scale million --seeds 4 $(addprefix --bench ,$(BENCH))
+	$(BIN)/python -m benchmarks.summary engine product growth killed scale million --seeds 8 $(addprefix --bench ,$(BENCH))
 	$(BIN)/python -m benchmarks.specialist $(INTENTS) --peer $(PEER) --route 2000
 
 pictures: setup ## Take the README's pictures of a report and a review again; needs Chromium

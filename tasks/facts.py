@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Strategy = Literal["read", "embed"]
 
 PROMPT = "extract_facts"
-FACTS_A_PASSAGE = 2  # of a passage
+FACTS_A_PASSAGE = 2  # at most
 _FACT = ("problem", "severity", "quote", "quote_dropped")
 
 

@@ -50,9 +50,8 @@ async def group_facts(
         leaves = await asyncio.to_thread(assign, merged, ids, facts.vectors)
         tree = tree_of(merged, ids, leaves, refitted, undecided)
         worded = with_samples(merged, tree, ids) if whole and not facts.failed else merged
-        if worded is codebook or await save_codebook(lineage, worded):
-            return tree
-        if merged is codebook:  # what the next run is worded from may be drawn then
+        saved = worded is codebook or await save_codebook(lineage, worded)
+        if saved or merged is codebook:  # a sample alone may as well be drawn by the next run
             return tree
     raise DatabaseError(
         f"Other runs keep changing the themes of {lineage!r}. Run again when they have ended."

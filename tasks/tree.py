@@ -21,7 +21,7 @@ class Node(NamedTuple):
     """A node with facts under it. Its id is that of the codebook's entry.
 
     ``children``: ids, ascending; a leaf has none, but ``facts``: rows, ascending, and ``sample``:
-    rows of the six distinct facts that it is worded from.
+    rows of the distinct facts, at most six, that it is worded from.
     """
 
     id: int

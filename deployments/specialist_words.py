@@ -25,6 +25,7 @@ def card_of(found: "Specialist") -> dict[str, Any]:
         "source": found.source,
         "data_sha256": found.data_sha256,
         "epochs": card.epochs,
+        "before": card.before,
         "device": card.device,
         "notes": [*card.notes],
         "made_at": found.made_at.isoformat(),

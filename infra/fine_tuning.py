@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from infra.assets import ensure_asset
-from infra.classifier_model import TOKENIZER, rows_of
+from infra.classifier_model import TOKENIZER, export, rows_of
+from infra.classifier_pair import before_training, beside, best_share
 from infra.classifier_recipe import OUTSIDE, Epoch, Labelled, Recipe
 from infra.classifier_training import Training
 from infra.encoders import Encoder
@@ -38,12 +39,14 @@ _NEEDED = ("config.json", "model.safetensors", TOKENIZER)  # files of an encoder
 
 @dataclass(frozen=True)
 class Trained:
-    """``folder``: of the model of the best epoch; ``device``: that it was trained on."""
+    """``folder``: of the model of the best epoch; ``device``: that it was trained on; ``share``: of
+    its logits that come from the encoder as it was before."""
 
     folder: Path
     epochs: tuple[Epoch, ...]
     best: int
     device: str
+    share: float
 
 
 def lacking() -> list[str]:
@@ -126,14 +129,16 @@ def fine_tune(
                 training.save_model(best)
             training.save(kept, history)
     tell(steps * epochs, steps * epochs)
-    training.load_model(best)
+    model = training.model_of(best)
+    before = before_training(encoder, learned, classes, place)
+    share = best_share(model, before, checked, place)
     folder = work / "model"
     with writing(work):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        training.export(folder / MODEL, learned[0][0])
+        export(beside(model, before, share), folder / MODEL, learned[0][0])
         shutil.copyfile(encoder / TOKENIZER, folder / TOKENIZER)
-    return Trained(folder, tuple(history), _best(history), place)
+    return Trained(folder, tuple(history), _best(history), place, share)
 
 
 def load_classifier(folder: Path, most_tokens: int) -> Encoder:

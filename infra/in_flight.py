@@ -27,6 +27,7 @@ class CallsInFlight:
     def __init__(self) -> None:
         self._slots: dict[str, Slots] = {}
         self._places: dict[str, asyncio.Semaphore] = {}
+        self._readied: dict[str, asyncio.Semaphore] = {}
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._held: set[bytes] = set()
         self._beat: asyncio.Task[None] | None = None
@@ -47,6 +48,11 @@ class CallsInFlight:
         The others wait without a claim: of thousands, none would be sent before all had theirs.
         """
         return self._places.setdefault(model, asyncio.Semaphore(slots_of(model) + _AHEAD))
+
+    def readied(self, model: str) -> asyncio.Semaphore:
+        """A place among the calls that are made ready: twice as many as are looked up."""
+        most = 2 * (slots_of(model) + _AHEAD)
+        return self._readied.setdefault(model, asyncio.Semaphore(most))
 
     @asynccontextmanager
     async def holding(self, key: bytes) -> AsyncIterator[None]:

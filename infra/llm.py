@@ -266,6 +266,12 @@ def _pause(tries: int, error: ModelError) -> float:
     return min(LONGEST_PAUSE, 0.5 * 2.0**tries) * random.uniform(0.5, 1.0)
 
 
+def made_ready(model: str) -> asyncio.Semaphore:
+    """Held by work that makes many calls ready at once: as long as thousands of prompts wait for a
+    slot, they take several times the memory of what they quote."""
+    return _door().readied(model)
+
+
 _doors: dict[asyncio.AbstractEventLoop, CallsInFlight] = {}
 
 

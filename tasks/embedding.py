@@ -1,7 +1,7 @@
 """Vectors of texts: kept by content, computed once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from infra.embeddings import embed, embedder_name
@@ -14,6 +14,29 @@ if TYPE_CHECKING:
     import numpy as np
 
 _BLOCK = 512  # texts embedded, and kept, at a time: what a kill can lose
+_READ_BLOCK = 8192  # texts whose vectors are read at a time
+
+
+class _Filled:
+    """Vectors of texts, (n, d), which are written to their places as they come."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import numpy as np
+
+        self.places: dict[bytes, list[int]] = {}
+        for place, text in enumerate(texts):
+            self.places.setdefault(hashlib.sha256(text.encode()).digest(), []).append(place)
+        self.rows = np.empty((len(texts), 0), dtype=np.float32)
+
+    def put(self, found: "Mapping[bytes, np.ndarray]") -> None:
+        import numpy as np
+
+        lengths = {len(vector) for vector in found.values()}
+        require_length(embedder_name(), lengths | {*self.rows.shape[1:]} - {0})
+        if lengths and not self.rows.shape[1]:
+            self.rows = np.empty((len(self.rows), *lengths), dtype=np.float32)
+        for h, vector in found.items():
+            self.rows[self.places[h]] = vector
 
 
 async def vectors(texts: Sequence[str], *, quiet: bool = False) -> "np.ndarray":
@@ -22,22 +45,22 @@ async def vectors(texts: Sequence[str], *, quiet: bool = False) -> "np.ndarray":
     ``quiet``: these are a part of some work that tells its progress itself. Raises SettingsError
     when another model than before answers to the embedder's name, and what `embed` raises.
     """
-    import numpy as np
-
-    hashes = [hashlib.sha256(text.encode()).digest() for text in texts]
-    known = await _kept(hashes)
-    missing = {h: text for h, text in zip(hashes, texts, strict=True) if h.hex() not in known}
+    filled, missing = _Filled(texts), list[bytes]()
+    for hashes in _blocks(list(filled.places), _READ_BLOCK):
+        known = await _kept(hashes)
+        filled.put(known)
+        missing += [h for h in hashes if h not in known]
     async with progress("Embedding", 0 if quiet else len(missing)) as following:
-        for start in range(0, len(missing), _BLOCK):
-            block = list(missing.items())[start : start + _BLOCK]
-            made = await embed([text for _, text in block])
-            await _keep([h for h, _ in block], made)
-            known.update({h.hex(): row for (h, _), row in zip(block, made, strict=True)})
-            await following.advance(len(block))
-    if not texts:
-        return np.empty((0, 0), dtype=np.float32)
-    require_length(embedder_name(), {len(vector) for vector in known.values()})
-    return np.stack([known[h.hex()] for h in hashes], dtype=np.float32)
+        for hashes in _blocks(missing, _BLOCK):
+            made = await embed([texts[filled.places[h][0]] for h in hashes])
+            await _keep(hashes, made)
+            filled.put(dict(zip(hashes, made, strict=True)))
+            await following.advance(len(hashes))
+    return filled.rows
+
+
+def _blocks(hashes: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    return (hashes[start : start + size] for start in range(0, len(hashes), size))
 
 
 def require_length(embedder: str, lengths: set[int]) -> None:
@@ -50,9 +73,9 @@ def require_length(embedder: str, lengths: set[int]) -> None:
         )
 
 
-async def _kept(hashes: Sequence[bytes]) -> "dict[str, np.ndarray]":
+async def _kept(hashes: Sequence[bytes]) -> "dict[bytes, np.ndarray]":
     rows = await fetch("read_embeddings", {"embedder": embedder_name(), "hashes": list(hashes)})
-    return {row["sha256"]: HalfVector.from_binary(row["sent"]).to_numpy() for row in rows}
+    return {row["text_sha256"]: HalfVector.from_binary(row["sent"]).to_numpy() for row in rows}
 
 
 async def _keep(hashes: Sequence[bytes], made: "np.ndarray") -> None:

@@ -99,9 +99,7 @@ async def read_records(name: str, since: datetime | None = None) -> tuple["pd.Da
 
     kept, rows = await repeated(found)
     table = pd.DataFrame(rows, columns=["id", "text", "happened_at", "group", "kind"], dtype=object)
-    records = table.astype(
-        {"id": "str", "text": "str", "happened_at": "datetime64[us, UTC]", "kind": "str"}
-    )
+    records = table.astype({"id": "str", "happened_at": "datetime64[us, UTC]", "kind": "str"})
     columns = Columns(id="id", text=("text",), time="happened_at", group_by=kept["group_by"])
     return records, columns
 

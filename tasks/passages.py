@@ -51,7 +51,10 @@ def passages(corpus: "Corpus") -> "pd.DataFrame":
         )
         for ordinal, text in enumerate(cut_text(whole, kind))
     ]
-    return pd.DataFrame(rows, columns=["record", "ordinal", "text", "sha256", "tokens"])
+    names = ["record", "ordinal", "text", "sha256", "tokens"]
+    # A text that was not cut stays the record's own object: it is in memory once.
+    types = {"record": "str", "ordinal": "int64", "sha256": "str", "tokens": "int64"}
+    return pd.DataFrame(rows, columns=names, dtype=object).astype(types)
 
 
 @task(name="cut passages", cache_policy=NO_CACHE, persist_result=False)

@@ -17,6 +17,7 @@ from infra.errors import (
     ReplyMalformed,
     ReplyTruncated,
 )
+from infra.llm import made_ready
 from infra.messages import storable
 from infra.postgres import Connection, Jsonb, fetch, repeated
 from infra.providers import context_of, is_local, model_of, slots_of
@@ -137,7 +138,8 @@ async def read_batch(batch: Batch, following: Progress) -> dict[str, str]:
 
 async def _read_pack(pack: list[tuple[str, str]], following: Progress) -> dict[str, str]:
     try:
-        await _keep(pack, await ask_pack(pack))
+        async with made_ready(model_of(load_prompt(PROMPT).model)):
+            await _keep(pack, await ask_pack(pack))
     except (ContextOverflow, ReplyTruncated, ReplyMalformed, ModelRefused) as error:
         if len(pack) == 1:
             await following.advance()

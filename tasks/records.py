@@ -39,7 +39,8 @@ def to_records(
     records = pd.DataFrame(
         {
             "id": pd.Series(_ids(table, columns.id, source), dtype="str"),
-            "text": pd.Series(texts, dtype="str"),
+            # As objects, which passages share: a text is in memory once.
+            "text": pd.Series(texts, dtype=object),
             "happened_at": parse_times([""] * len(table)) if times is None else times,
             "group": pd.Series(_groups(table, columns.group_by, source), dtype=object),
             "kind": pd.Series(kinds, dtype="str"),

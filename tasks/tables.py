@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 TEXT_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 SUFFIXES = (*TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES), ".parquet", ".xlsx")
 
+_LINE = re.compile(r"[^\n]*(?:\n|\Z)")
+
 
 def read_table(path: Path) -> tuple["pd.DataFrame", list[str]]:
     """The file's records, a row each, and notes for the user on what had to be decided.
@@ -29,22 +32,13 @@ def read_table(path: Path) -> tuple["pd.DataFrame", list[str]]:
     Raises InputError naming file and line or record: empty, not readable, or not what it is called.
     """
     suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
-    try:
-        data = path.read_bytes()
-        if suffix.endswith(".gz"):
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read: {why}. Mend the file or its rights.") from error
-    if not data.strip():
-        raise InputError(f"{path} is empty. Name a file that has records.")
     notes: list[str] = []
     if suffix == ".parquet":
-        table = _read_parquet(data, path)
+        table = _read_parquet(_read(path, suffix), path)
     elif suffix == ".xlsx":
-        table, notes = _read_excel(data, path)
+        table, notes = _read_excel(_read(path, suffix), path)
     else:
-        text, notes = decode(data, str(path))
+        text, notes = decode(_read(path, suffix), str(path))
         kind = suffix.removesuffix(".gz")
         if kind == ".csv":
             table = read_delimited(text, str(path))
@@ -55,6 +49,19 @@ def read_table(path: Path) -> tuple["pd.DataFrame", list[str]]:
     if table.empty:
         raise InputError(f"{path} has no records. Name a file that has some.")
     return table, notes
+
+
+def _read(path: Path, suffix: str) -> bytes:
+    try:
+        data = path.read_bytes()
+        if suffix.endswith(".gz"):
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read: {why}. Mend the file or its rights.") from error
+    if not data or data.isspace():
+        raise InputError(f"{path} is empty. Name a file that has records.")
+    return data
 
 
 def _read_json(text: str, path: Path, *, lines: bool) -> "pd.DataFrame":
@@ -96,9 +103,10 @@ def _starts_with_a_record(text: str) -> bool:
 
 
 def _json_lines(text: str, path: Path) -> Iterator[Any]:
-    # Not splitlines(): U+2028 and its like may stand inside a JSON string.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+    # Not splitlines(): U+2028 and its like may stand inside a JSON string. Not split(): the file
+    # would be in memory twice.
+    for number, found in enumerate(_LINE.finditer(text), start=1):
+        if (line := found[0]).strip():
             try:
                 yield json.loads(line, strict=False)
             except (json.JSONDecodeError, RecursionError) as error:

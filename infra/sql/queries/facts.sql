@@ -2,7 +2,7 @@
 
 -- name: read_embeddings
 -- In pgvector's binary form: to read ten thousand texts of 384 numbers takes seconds.
-select encode(text_sha256, 'hex') as sha256, halfvec_send(embedding) as sent from patterns.embeddings
+select text_sha256, halfvec_send(embedding) as sent from patterns.embeddings
 where embedder = %(embedder)s and text_sha256 = any(%(hashes)s);
 
 -- name: stage_embeddings

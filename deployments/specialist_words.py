@@ -25,7 +25,7 @@ def card_of(found: "Specialist") -> dict[str, Any]:
         "source": found.source,
         "data_sha256": found.data_sha256,
         "epochs": card.epochs,
-        "before": card.before,
+        "untrained_share": card.untrained_share,
         "device": card.device,
         "notes": [*card.notes],
         "made_at": found.made_at.isoformat(),

@@ -2,7 +2,8 @@
 
 Fine-tuning forgets some of what the encoder knew, and two that err on different texts are right
 more often together: their logits are mixed (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
-models"; the ensemble there is of outputs, too). How much of the earlier one, held-back texts say.
+models", mix the weights, and compare that with mixing the outputs, as is done here, where the two
+have heads of their own). How much of the earlier one, held-back texts say.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SHARES = tuple(tenth / 10 for tenth in range(8))  # of the earlier one's logits
+_TEMPERATURES = tuple(2 ** (step / 4) for step in range(-8, 9))
 _LOOSE = 20.0  # how little the weights of its head are held back
 _STEPS = 500  # of L-BFGS, at most
 
@@ -46,14 +48,16 @@ def before_training(encoder: Path, rows: Sequence[Row], classes: int, device: st
 
 
 def best_share(tuned: Any, before: Any, rows: Sequence[Row], device: str) -> float:
-    """The share of the earlier one's logits at which the classes of the rows are least unlikely."""
+    """The share of the earlier one's logits at which the classes of the rows are least unlikely,
+    each mixture at its own best temperature: what is softer would else seem better."""
     import torch
 
     some, _, of = read(tuned.eval(), rows, device)
     others, _, _ = read(before, rows, device)
 
     def unlikely(share: float) -> float:
-        return float(torch.nn.functional.cross_entropy(torch.lerp(some, others, share), of))
+        mixed = torch.lerp(some, others, share)
+        return min(float(torch.nn.functional.cross_entropy(mixed / t, of)) for t in _TEMPERATURES)
 
     return min(_SHARES, key=unlikely)
 

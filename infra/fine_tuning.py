@@ -39,14 +39,14 @@ _NEEDED = ("config.json", "model.safetensors", TOKENIZER)  # files of an encoder
 
 @dataclass(frozen=True)
 class Trained:
-    """``folder``: of the model of the best epoch; ``device``: that it was trained on; ``share``: of
-    its logits that come from the encoder as it was before."""
+    """``folder``: of the model of the best epoch; ``device``: that it was trained on;
+    ``untrained_share``: of its logits that come from the encoder as it was before training."""
 
     folder: Path
     epochs: tuple[Epoch, ...]
     best: int
     device: str
-    share: float
+    untrained_share: float
 
 
 def lacking() -> list[str]:
@@ -128,9 +128,11 @@ def fine_tune(
             if _best(history) == number:
                 training.save_model(best)
             training.save(kept, history)
-    tell(steps * epochs, steps * epochs)
+    done = partial(tell, steps * epochs, steps * epochs)  # a training that was cancelled ends there
+    done()
     model = training.model_of(best)
     before = before_training(encoder, learned, classes, place)
+    done()
     share = best_share(model, before, checked, place)
     folder = work / "model"
     with writing(work):

@@ -20,7 +20,7 @@ DELIMITERS = ",;\t|"
 
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")  # first line that Excel writes and reads
 # With its end, of whatever kind. StringIO finds the same ones, and takes four bytes a character.
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _QUOTED = re.compile(r'"[^"]*"')
 
 
@@ -41,7 +41,7 @@ def read_delimited(text: str, source: str, delimiter: str | None = None) -> "pd.
     delimiter = delimiter or max(DELIMITERS, key=header.count)
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # no cell is too long
     reader = csv.reader(
-        (line[0] for line in _LINE.finditer(text)),
+        (line[0] for line in LINE.finditer(text)),
         delimiter=delimiter,
         strict=True,
         skipinitialspace=f'{delimiter} "' in text[:65536].lstrip("\r\n").split("\n", 1)[0],

@@ -81,6 +81,6 @@ async def test_what_is_written_says_what_both_say(
         monkeypatch.setattr(fine_tuning, "best_share", lambda *given, share=share: share)
         brief = RECIPE.model_copy(update={"epochs": 1})
         made = fine_tune(encoder, labelled(10), labelled(5, 1), brief, tmp_path / str(share))
-        assert made.share == share
+        assert made.untrained_share == share
         said[share], _ = await load_classifier(made.folder, 64).read(labelled(5, 2).texts)
     assert np.abs(said[0.0] - said[0.5]).max() > 0.01

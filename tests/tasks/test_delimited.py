@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import InputError
-from tasks.delimited import read_delimited
+from tasks.delimited import LINE, read_delimited
 
 
 def rows(text: str, delimiter: str | None = None) -> list[dict[str, str]]:
@@ -112,3 +112,8 @@ def test_what_was_written_is_read(
     writer.writerows([("a", "b", "c"), *table])
     read = read_delimited(file.getvalue(), "t.csv")
     assert [tuple(row) for row in read.to_numpy()] == [row for row in table if any(row)]
+
+
+@given(st.text(alphabet='ab,\n\r"\u2028é🙂'))
+def test_lines_end_where_the_standard_library_says(text: str) -> None:
+    assert [line[0] for line in LINE.finditer(text)] == list(io.StringIO(text, newline=""))

@@ -14,6 +14,7 @@ from tasks.passages import (
     estimated_tokens,
     passages,
 )
+from tasks.records import to_records
 
 MOST = {"ticket": TICKET_TOKENS, "transcript": TRANSCRIPT_TOKENS}
 KINDS = st.sampled_from(sorted(MOST))
@@ -40,6 +41,17 @@ def solid(text: str) -> str:
 @given(TEXTS, KINDS)
 def test_every_character_is_in_exactly_one_passage_in_order(text: str, kind: str) -> None:
     assert "".join(map(solid, cut_text(text, kind))) == solid(text)
+
+
+def test_a_text_that_is_not_cut_is_in_memory_once() -> None:
+    table = pd.DataFrame(
+        {"id": ["1", "2"], "text": ["It is late.", "Où est-il ? 🙂"]}, dtype=object
+    )
+    named = Columns(id="id", text=("text",))
+    records, *_ = to_records(table, named, named, "test")
+    cut = passages(Corpus("test", records, named))
+    for at in range(2):
+        assert cut["text"][at] is texts[at]
 
 
 @given(TEXTS, KINDS)

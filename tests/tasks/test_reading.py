@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 import threading
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import llm
-from infra.errors import ModelRejected, ModelUnavailable
+from infra.errors import ModelRejected, ModelUnavailable, ReplyMalformed
 from infra.postgres import fetch, transaction
 from infra.settings import get_settings
 from tasks.facts import extractor_of
@@ -74,6 +75,29 @@ def test_every_passage_is_in_exactly_one_pack_in_order(tokens: list[int]) -> Non
 
 def test_the_embedded_model_reads_four_passages_a_call() -> None:
     assert [len(p) for p in packs([(f"h{n}", "t", 9) for n in range(10)], "local:m")] == [4, 4, 2]
+
+
+@pytest.mark.usefixtures("database", "endpoint")
+async def test_of_many_packs_few_are_made_ready_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATTERNS_CHAT_SLOTS", "1")
+    get_settings.cache_clear()
+    monkeypatch.setattr("infra.in_flight._AHEAD", 2)
+    at_work = most = 0
+
+    async def slow(pack: list[tuple[str, str]]) -> Any:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(0.01)
+        at_work -= 1
+        raise ReplyMalformed("no")
+
+    monkeypatch.setattr("tasks.reading.ask_pack", slow)
+    failed = await read_batch.fn(
+        Batch(1, [[(f"{n:064x}", "t")] for n in range(20)]), Progress("Reading", 20)
+    )
+    assert len(failed) == 20
+    assert most == 6
 
 
 @pytest.mark.usefixtures("database")

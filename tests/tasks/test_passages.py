@@ -44,9 +44,8 @@ def test_every_character_is_in_exactly_one_passage_in_order(text: str, kind: str
 
 
 def test_a_text_that_is_not_cut_is_in_memory_once() -> None:
-    table = pd.DataFrame(
-        {"id": ["1", "2"], "text": ["It is late.", "Où est-il ? 🙂"]}, dtype=object
-    )
+    texts = ["It is late.", "Où est-il ? 🙂"]
+    table = pd.DataFrame({"id": ["1", "2"], "text": texts}, dtype=object)
     named = Columns(id="id", text=("text",))
     records, *_ = to_records(table, named, named, "test")
     cut = passages(Corpus("test", records, named))

@@ -92,7 +92,7 @@ def tensors(batch: Sequence[Row], device: str) -> "tuple[torch.Tensor, ...]":
 
 def read(model: Any, rows: Sequence[Row], device: str) -> "tuple[torch.Tensor, ...]":
     """What a model says of rows: logits (n, classes), vectors (n, d), and the classes (n) that the
-    rows have; the shortest rows first."""
+    rows, one at least, have; the shortest rows first."""
     import torch
 
     ordered, parts = sorted(rows, key=lambda row: len(row[0])), []

@@ -98,7 +98,8 @@ def fine_tune(
     device: Device = "auto",
 ) -> Trained:
     """Train a classifier on ``train``, watching ``check``, whose texts all have a class; as many
-    classes as ``train`` has.
+    classes as ``train`` has. Its logits are mixed with those of the encoder before training, as
+    much of these as ``check`` says.
 
     ``work``: the folder of this training and no other; what a killed one has left there is gone on
     with. Raises SettingsError as `require_training` does, StorageError. Takes minutes: call it in a

@@ -267,8 +267,9 @@ def _pause(tries: int, error: ModelError) -> float:
 
 
 def made_ready(model: str) -> asyncio.Semaphore:
-    """Held by work that makes many calls ready at once: as long as thousands of prompts wait for a
-    slot, they take several times the memory of what they quote."""
+    """Held, once, by each of many calls from before its prompt is made: thousands of prompts that
+    wait for a slot would take several times the memory of what they quote. There are twice as many
+    places as calls that are looked up or asked at a time."""
     return _door().readied(model)
 
 

@@ -18,7 +18,8 @@ _READ_BLOCK = 8192  # texts whose vectors are read at a time
 
 
 class _Filled:
-    """Vectors of texts, (n, d), which are written to their places as they come."""
+    """``rows``: vectors of texts, (n, d), with d 0 until the first of them is there; ``places``: of
+    each text, by its SHA-256, in them."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         import numpy as np
@@ -29,6 +30,8 @@ class _Filled:
         self.rows = np.empty((len(texts), 0), dtype=np.float32)
 
     def put(self, found: "Mapping[bytes, np.ndarray]") -> None:
+        """Write vectors, by SHA-256, to their places. Raises SettingsError for one of another
+        length than those that are there."""
         import numpy as np
 
         lengths = {len(vector) for vector in found.values()}
@@ -40,7 +43,8 @@ class _Filled:
 
 
 async def vectors(texts: Sequence[str], *, quiet: bool = False) -> "np.ndarray":
-    """Unit vectors of the texts, float32 (n, d): read from the database, or computed and kept.
+    """Unit vectors of the texts, float32 (n, d): read from the database, or computed and kept. Of
+    no texts, (0, 0).
 
     ``quiet``: these are a part of some work that tells its progress itself. Raises SettingsError
     when another model than before answers to the embedder's name, and what `embed` raises.
@@ -53,8 +57,8 @@ async def vectors(texts: Sequence[str], *, quiet: bool = False) -> "np.ndarray":
     async with progress("Embedding", 0 if quiet else len(missing)) as following:
         for hashes in _blocks(missing, _BLOCK):
             made = await embed([texts[filled.places[h][0]] for h in hashes])
+            filled.put(dict(zip(hashes, made, strict=True)))  # or nothing is kept
             await _keep(hashes, made)
-            filled.put(dict(zip(hashes, made, strict=True)))
             await following.advance(len(hashes))
     return filled.rows
 

@@ -45,16 +45,24 @@ def passages(corpus: "Corpus") -> "pd.DataFrame":
     import pandas as pd
 
     rows = [
-        (id_, ordinal, text, hashlib.sha256(text.encode()).hexdigest(), estimated_tokens(text))
+        (id_, ordinal, text)
         for id_, whole, kind in zip(
             corpus.records["id"], corpus.records["text"], corpus.records["kind"], strict=True
         )
         for ordinal, text in enumerate(cut_text(whole, kind))
     ]
-    names = ["record", "ordinal", "text", "sha256", "tokens"]
-    # A text that was not cut stays the record's own object: it is in memory once.
-    types = {"record": "str", "ordinal": "int64", "sha256": "str", "tokens": "int64"}
-    return pd.DataFrame(rows, columns=names, dtype=object).astype(types)
+    texts = [text for _, _, text in rows]
+    # Column by column: one block of objects would keep all that the others were made of. A text
+    # that was not cut stays the record's own object, and is in memory once.
+    return pd.DataFrame(
+        {
+            "record": pd.Series([id_ for id_, _, _ in rows], dtype="str"),
+            "ordinal": pd.Series([ordinal for _, ordinal, _ in rows], dtype="int64"),
+            "text": pd.Series(texts, dtype=object),
+            "sha256": pd.Series(map(_sha256, texts), dtype="str"),
+            "tokens": pd.Series(map(estimated_tokens, texts), dtype="int64"),
+        }
+    )
 
 
 @task(name="cut passages", cache_policy=NO_CACHE, persist_result=False)
@@ -83,6 +91,10 @@ def estimated_tokens(text: str) -> int:
     """Tokens of a text, without a tokenizer: a fourth of its ASCII characters and a third of the
     UTF-8 bytes of the others, rounded up. So a Chinese character is one token."""
     return -(-_weight(text) // _UNITS)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _pieces(text: str, boundaries: list[re.Pattern[str]], most: int) -> Iterator[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TEXT_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 SUFFIXES = (*TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES), ".parquet", ".xlsx")
 
-_LINE = re.compile(r"[^\n]*(?:\n|\Z)")
+_LINE = re.compile(r"([^\n]*)(?:\n|\Z)")
 
 
 def read_table(path: Path) -> tuple["pd.DataFrame", list[str]]:
@@ -52,6 +52,7 @@ def read_table(path: Path) -> tuple["pd.DataFrame", list[str]]:
 
 
 def _read(path: Path, suffix: str) -> bytes:
+    """What is in the file, unpacked. Raises InputError where it cannot be read, or is empty."""
     try:
         data = path.read_bytes()
         if suffix.endswith(".gz"):
@@ -106,7 +107,7 @@ def _json_lines(text: str, path: Path) -> Iterator[Any]:
     # Not splitlines(): U+2028 and its like may stand inside a JSON string. Not split(): the file
     # would be in memory twice.
     for number, found in enumerate(_LINE.finditer(text), start=1):
-        if (line := found[0]).strip():
+        if (line := found[1]).strip():
             try:
                 yield json.loads(line, strict=False)
             except (json.JSONDecodeError, RecursionError) as error:

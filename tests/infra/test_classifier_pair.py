@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from infra import fine_tuning
 from infra.classifier_model import Row, classifier, read, rows_of
 from infra.classifier_pair import before_training, beside, best_share
 from infra.classifier_recipe import OUTSIDE
@@ -74,13 +75,24 @@ def test_logits_are_mixed_and_vectors_are_those_of_the_trained(
 async def test_what_is_written_says_what_both_say(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from infra import fine_tuning
+    both = list[Any]()
 
-    said = dict[float, Any]()
-    for share in (0.0, 0.5):
-        monkeypatch.setattr(fine_tuning, "best_share", lambda *given, share=share: share)
-        brief = RECIPE.model_copy(update={"epochs": 1})
-        made = fine_tune(encoder, labelled(10), labelled(5, 1), brief, tmp_path / str(share))
-        assert made.untrained_share == share
-        said[share], _ = await load_classifier(made.folder, 64).read(labelled(5, 2).texts)
-    assert np.abs(said[0.0] - said[0.5]).max() > 0.01
+    def kept(*given: Any) -> Any:
+        both.append(beside(*given))
+        return both[-1]
+
+    monkeypatch.setattr(fine_tuning, "best_share", lambda *given: 0.4)
+    monkeypatch.setattr(fine_tuning, "beside", kept)
+    brief = RECIPE.model_copy(update={"epochs": 1})
+    made = fine_tune(encoder, labelled(10), labelled(5, 1), brief, tmp_path)
+    assert made.untrained_share == 0.4
+    asked = labelled(5, 2)
+    by_length = sorted(zip(rows_of(encoder, asked, 64), asked.texts, strict=True), key=_length)
+    logits, vectors, _ = read(both[0], [row for row, _ in by_length], "cpu")
+    said = await load_classifier(made.folder, 64).read([text for _, text in by_length])
+    assert np.allclose(said[0], logits, atol=1e-4)
+    assert np.allclose(said[1], vectors, atol=1e-4)
+
+
+def _length(asked: tuple[Row, str]) -> int:
+    return len(asked[0][0])

@@ -51,6 +51,7 @@ def test_a_text_that_is_not_cut_is_in_memory_once() -> None:
     cut = passages(Corpus("test", records, named))
     for at in range(2):
         assert cut["text"][at] is texts[at]
+    assert cut["text"].to_numpy().base.size == len(cut), "no other column is kept along with it"
 
 
 @given(TEXTS, KINDS)

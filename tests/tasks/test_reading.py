@@ -94,9 +94,10 @@ async def test_of_many_packs_few_are_made_ready_at_once(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("tasks.reading.ask_pack", slow)
     failed = await read_batch.fn(
-        Batch(1, [[(f"{n:064x}", "t")] for n in range(20)]), Progress("Reading", 20)
+        Batch(1, [[(f"{2 * n:064x}", "t"), (f"{2 * n + 1:064x}", "t")] for n in range(20)]),
+        Progress("Reading", 40),
     )
-    assert len(failed) == 20
+    assert len(failed) == 40, "each half waits for a place of its own, and holds none meanwhile"
     assert most == 6
 
 

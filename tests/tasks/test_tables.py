@@ -132,6 +132,7 @@ def test_a_truncated_gzip_is_refused(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("t.jsonl", '{"id": 1}\n\n{"id": 2,}\n', "line 3 is not JSON"),
+        ("t.jsonl", '{"id": 1}\n{"id": 2,\n', "line 2 is not JSON: .* line 1 column 10"),
         ("t.jsonl", '{"id": 1}\n"loose"\n', "record 2 is not an object but str"),
         ("t.json", '[{"id": 1}, 5]', "record 2 is not an object but int"),
         ("t.json", '[{"id": 1},\n', "is not JSON: .* line 2"),

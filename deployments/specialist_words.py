@@ -25,7 +25,6 @@ def card_of(found: "Specialist") -> dict[str, Any]:
         "source": found.source,
         "data_sha256": found.data_sha256,
         "epochs": card.epochs,
-        "untrained_share": card.untrained_share,
         "device": card.device,
         "notes": [*card.notes],
         "made_at": found.made_at.isoformat(),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.classifier_recipe import OUTSIDE, Labelled
+from infra.classifier_recipe import Labelled
 from infra.encoders import encodable
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 TOKENIZER = "tokenizer.json"  # file of an encoder, and of what is made of it
 _ALIKE = 50  # batches that are sorted by length together
-_READ = 128  # rows of a batch that is only read
 
 Row = tuple[list[int], int]
 """A text's token ids, and its class."""
@@ -88,28 +87,6 @@ def tensors(batch: Sequence[Row], device: str) -> "tuple[torch.Tensor, ...]":
         mask[row, : len(tokens)] = 1
     classes = torch.tensor([each for _, each in batch])
     return ids.to(device), mask.to(device), classes.to(device)
-
-
-def read(model: Any, rows: Sequence[Row], device: str) -> "tuple[torch.Tensor, ...]":
-    """What a model says of rows: logits (n, classes), vectors (n, d), and the classes (n) that the
-    rows, one at least, have; the shortest rows first."""
-    import torch
-
-    ordered, parts = sorted(rows, key=lambda row: len(row[0])), []
-    with torch.no_grad():
-        for start in range(0, len(ordered), _READ):
-            ids, mask, classes = tensors(ordered[start : start + _READ], device)
-            parts.append((*model(ids, mask), classes))
-    return tuple(torch.cat(part) for part in zip(*parts, strict=True))
-
-
-def targets(classes: "torch.Tensor", count: int) -> "torch.Tensor":
-    """How likely each of so many classes is to be, (n, count): one is certain, or all are alike."""
-    import torch
-
-    certain = torch.nn.functional.one_hot(classes.clamp(min=0), count).float()
-    alike = torch.full_like(certain, 1 / count)
-    return torch.where((classes == OUTSIDE).unsqueeze(1), alike, certain)
 
 
 def computes_narrowly(device: str) -> bool:

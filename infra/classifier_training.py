@@ -13,20 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.classifier_model import (
-    Row,
-    batches,
-    classifier,
-    computes_narrowly,
-    read,
-    targets,
-    tensors,
-)
-from infra.classifier_recipe import Epoch, Recipe
+from infra.classifier_model import Row, batches, classifier, computes_narrowly, export, tensors
+from infra.classifier_recipe import OUTSIDE, Epoch, Recipe
 
 if TYPE_CHECKING:
     import torch
 
+_CHECK_BATCH = 128
 # Share of the steps in which the rate rises. Not a tenth: of ten steps that is one, and OneCycleLR
 # divides by the steps that are left of it.
 _RISE = 0.1001
@@ -87,9 +80,17 @@ class Training:
         """Mean loss and accuracy of the mean weights on rows that are not learned from."""
         import torch
 
-        logits, _, classes = read(self._mean.module.eval(), rows, self._device)
-        loss = torch.nn.functional.cross_entropy(logits, classes).item()
-        return loss, float((logits.argmax(dim=1) == classes).float().mean())
+        model = self._mean.module.eval()
+        loss, right = 0.0, 0
+        ordered = sorted(rows, key=lambda row: len(row[0]))
+        with torch.inference_mode():
+            for start in range(0, len(ordered), _CHECK_BATCH):
+                ids, mask, classes = tensors(ordered[start : start + _CHECK_BATCH], self._device)
+                logits, _ = model(ids, mask)
+                found = torch.nn.functional.cross_entropy(logits, classes, reduction="sum")
+                loss += found.item()
+                right += int((logits.argmax(dim=1) == classes).sum())
+        return loss / max(1, len(rows)), right / max(1, len(rows))
 
     def save(self, file: Path, history: Sequence[Epoch]) -> None:
         """Keep all that the next epoch depends on; whole or not at all."""
@@ -119,33 +120,44 @@ class Training:
         """Keep the mean weights as they are now."""
         _save(self._mean.module.state_dict(), file)
 
-    def model_of(self, file: Path) -> Any:
-        """The model with the mean weights of a file."""
+    def load_model(self, file: Path) -> None:
+        """Take the mean weights of a file."""
         import torch
 
         kept = torch.load(file, map_location=self._device, weights_only=True)
         self._mean.module.load_state_dict(kept)
-        return self._mean.module.eval()
+
+    def export(self, file: Path, sample: list[int]) -> None:
+        """Write the model of the mean weights as ONNX."""
+        export(self._mean.module, file, sample)
 
     def _loss_of(self, batch: Sequence[Row]) -> "torch.Tensor":
         """How unlikely the classes are, and how far two passes with dropout are apart."""
         import torch
 
         ids, mask, classes = tensors(batch, self._device)
-        wanted, weight = targets(classes, self._classes), self._recipe.agreement
+        targets, weight = self._targets(classes), self._recipe.agreement
         if not weight:
-            return self._loss(self._logits(ids, mask), wanted)
+            return self._loss(self._logits(ids, mask), targets)
         logits = self._logits(ids.repeat(2, 1), mask.repeat(2, 1))
         one, other = logits.log_softmax(dim=1).chunk(2)
         apart = torch.nn.functional.kl_div(one, other, reduction="batchmean", log_target=True)
         back = torch.nn.functional.kl_div(other, one, reduction="batchmean", log_target=True)
-        return self._loss(logits, wanted.repeat(2, 1)) + weight * (apart + back) / 2
+        return self._loss(logits, targets.repeat(2, 1)) + weight * (apart + back) / 2
 
     def _logits(self, ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
         with self._narrowly:
             states = self._model.states(ids, mask)
         logits, _ = self._model.judged(states.float(), mask)
         return logits
+
+    def _targets(self, classes: "torch.Tensor") -> "torch.Tensor":
+        """How likely each class is to be: one is certain, or all are alike."""
+        import torch
+
+        certain = torch.nn.functional.one_hot(classes.clamp(min=0), self._classes).float()
+        alike = torch.full_like(certain, 1 / self._classes)
+        return torch.where((classes == OUTSIDE).unsqueeze(1), alike, certain)
 
 
 def _average(mean: Any, now: Any, steps: Any) -> None:

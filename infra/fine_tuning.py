@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from infra.assets import ensure_asset
-from infra.classifier_model import TOKENIZER, export, rows_of
-from infra.classifier_pair import before_training, beside, best_share
+from infra.classifier_model import TOKENIZER, rows_of
 from infra.classifier_recipe import OUTSIDE, Epoch, Labelled, Recipe
 from infra.classifier_training import Training
 from infra.encoders import Encoder
@@ -39,14 +38,12 @@ _NEEDED = ("config.json", "model.safetensors", TOKENIZER)  # files of an encoder
 
 @dataclass(frozen=True)
 class Trained:
-    """``folder``: of the model of the best epoch; ``device``: that it was trained on;
-    ``untrained_share``: of its logits that come from the encoder as it was before training."""
+    """``folder``: of the model of the best epoch; ``device``: that it was trained on."""
 
     folder: Path
     epochs: tuple[Epoch, ...]
     best: int
     device: str
-    untrained_share: float
 
 
 def lacking() -> list[str]:
@@ -98,8 +95,7 @@ def fine_tune(
     device: Device = "auto",
 ) -> Trained:
     """Train a classifier on ``train``, watching ``check``, whose texts all have a class; as many
-    classes as ``train`` has. Its logits are mixed with those of the encoder before training, as
-    much of these as ``check`` says.
+    classes as ``train`` has.
 
     ``work``: the folder of this training and no other; what a killed one has left there is gone on
     with. Raises SettingsError as `require_training` does, StorageError. Takes minutes: call it in a
@@ -129,19 +125,15 @@ def fine_tune(
             if _best(history) == number:
                 training.save_model(best)
             training.save(kept, history)
-    done = partial(tell, steps * epochs, steps * epochs)  # a training that was cancelled ends there
-    done()
-    model = training.model_of(best)
-    before = before_training(encoder, learned, classes, place)
-    done()
-    share = best_share(model, before, checked, place)
+    tell(steps * epochs, steps * epochs)
+    training.load_model(best)
     folder = work / "model"
     with writing(work):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        export(beside(model, before, share), folder / MODEL, learned[0][0])
+        training.export(folder / MODEL, learned[0][0])
         shutil.copyfile(encoder / TOKENIZER, folder / TOKENIZER)
-    return Trained(folder, tuple(history), _best(history), place, share)
+    return Trained(folder, tuple(history), _best(history), place)
 
 
 def load_classifier(folder: Path, most_tokens: int) -> Encoder:

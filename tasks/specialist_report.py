@@ -62,15 +62,10 @@ def card_markdown(specialist: Specialist) -> str:
         f"{of.acted_on:.1%} of the tested texts, {_share(of.acted_on_accuracy)} of them rightly "
         f"(certified at 95 %: at least {_share(card.threshold.certified)})."
     )
-    untrained = (
-        f"; {card.untrained_share:.0%} of its logits are those of the encoder before training"
-        if card.untrained_share
-        else ""
-    )
     lines = [
         f"**Specialist {specialist.id}** for {escaped(specialist.name)}, trained on "
         f"{escaped(specialist.source)}: {len(card.labels)} labels, {card.parts['train']:,} texts, "
-        f"{card.epochs} epochs, {card.minutes:.1f} minutes on {card.device}{untrained}.",
+        f"{card.epochs} epochs, {card.minutes:.1f} minutes on {card.device}.",
         f"Accuracy **{of.accuracy:.1%}** on {of.texts:,} texts that it has not learned from (95 % "
         f"interval {of.interval[0]:.1%} to {of.interval[1]:.1%}). At an accuracy of "
         f"{card.target:.0%} it could answer **{of.coverage_at_target:.1%}** of them. {threshold}",

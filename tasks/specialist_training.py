@@ -181,7 +181,6 @@ async def carded(
         parts={part: len(items) for part, items in parts.items()},
         notes=examples.notes,
         epochs=trained.best,
-        untrained_share=trained.untrained_share,
         device=trained.device,
         minutes=(time.monotonic() - started) / 60,
         figures=figures(

@@ -34,8 +34,7 @@ class Card(BaseModel):
 
     ``outside``: the label of texts that none of its labels fits, None where its data had none;
     ``target``: the accuracy that its threshold is to reach; ``parts``: how many texts each had;
-    ``epochs``: that it learned for; ``untrained_share``: of its logits that come from the encoder
-    as it was before training; ``minutes``: that it took.
+    ``epochs``: that it learned for; ``minutes``: that it took.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,7 +49,6 @@ class Card(BaseModel):
     parts: dict[Part, int]
     notes: tuple[str, ...]
     epochs: int
-    untrained_share: float = 0.0
     device: str
     minutes: float
     figures: Figures

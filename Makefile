@@ -6,6 +6,9 @@ UV ?= $(shell command -v uv)
 BIN := .venv/bin
 READY := .venv/ready
 
+# Of the tests, most of which wait for processes.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+
 # Folder of public data sets that figures are made from, a Python that has what they compare with, and
 # the folder of the systems that the recursive summary is compared with; without it they are left out.
 DATA ?= data
@@ -27,7 +30,7 @@ demo: setup ## Summarize the sample tickets and print where the report is
 	$(BIN)/patterns summarize examples/tickets.csv
 
 test: setup ## Run the tests
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check

@@ -6,9 +6,6 @@ UV ?= $(shell command -v uv)
 BIN := .venv/bin
 READY := .venv/ready
 
-# Of the tests, most of which wait for processes.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
-
 # Folder of public data sets that figures are made from, a Python that has what they compare with, and
 # the folder of the systems that the recursive summary is compared with; without it they are left out.
 DATA ?= data
@@ -30,7 +27,7 @@ demo: setup ## Summarize the sample tickets and print where the report is
 	$(BIN)/patterns summarize examples/tickets.csv
 
 test: setup ## Run the tests
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check
@@ -59,7 +56,7 @@ figures: setup ## Make the README's figures again; takes hours: DATA=folder, PEE
 	$(BIN)/python -m benchmarks.quality grouping $(INTENTS)
 	$(BIN)/python -m benchmarks.quality rare $(word 1,$(INTENTS)) $(word 2,$(INTENTS))
 	$(BIN)/python -m benchmarks.quality halves $(word 1,$(INTENTS))
-	$(BIN)/python -m benchmarks.quality packs $(DATA)/intents/insurance_tickets_train.parquet --most 16 --sizes 1 4
+	$(BIN)/python -m benchmarks.quality packs $(DATA)/intents/insurance_tickets_train.parquet --most 32 --sizes 1 2 4 --plot examples/pack_sizes.png
 	$(BIN)/python -m benchmarks.quality strategies $(DATA)/intents/insurance_tickets_train.parquet --most 24
 	$(BIN)/python -m benchmarks.quality meetings $(addprefix $(DATA)/transcripts/qmsum_train_,meetings.parquet queries.parquet) --most 1
 	$(BIN)/python -m benchmarks.summary engine product growth killed scale million --seeds 8 $(addprefix --bench ,$(BENCH))

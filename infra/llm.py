@@ -268,8 +268,7 @@ def _pause(tries: int, error: ModelError) -> float:
 
 def made_ready(model: str) -> asyncio.Semaphore:
     """Held, once, by each of many calls from before its prompt is made: thousands of prompts that
-    wait for a slot would take several times the memory of what they quote. There are twice as many
-    places as calls that are looked up or asked at a time."""
+    wait for a slot would take several times the memory of what they quote."""
     return _door().readied(model)
 
 

@@ -33,6 +33,7 @@ def read_table(path: Path) -> tuple["pd.DataFrame", list[str]]:
     """
     suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
     notes: list[str] = []
+    # The bytes have no name: they go as soon as they are text.
     if suffix == ".parquet":
         table = _read_parquet(_read(path, suffix), path)
     elif suffix == ".xlsx":

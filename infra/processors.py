@@ -1,6 +1,8 @@
 """How much of the machine is ours."""
 
+import ctypes
 import os
+import sys
 
 
 def usable_cores() -> int:
@@ -8,3 +10,10 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def give_back_memory() -> None:
+    """Let the system have what was freed: glibc keeps it, and a run may wait for hours on a model.
+    Other C libraries are left to themselves."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

@@ -100,17 +100,30 @@ def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> "Rows"
     return owners[np.where(outside, -1, places)][inverse]
 
 
-def distinct(ids: Sequence[str], vectors: "Vectors") -> tuple["Vectors", "Rows"]:
+class Ordered:
+    """Vectors (n, d) in another order, some at a time: a copy of all would be as large again."""
+
+    def __init__(self, vectors: "Vectors", rows: "Rows") -> None:
+        self._vectors, self._rows = vectors, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, places: "slice | Rows | NDArray[np.bool_]") -> "Vectors":
+        return np.ascontiguousarray(self._vectors[self._rows[places]], np.float32)
+
+
+def distinct(ids: Sequence[str], vectors: "Vectors") -> tuple[Ordered, "Rows"]:
     """The vectors of the distinct ids, ordered by id, and where each given fact stands there.
 
     Every computation starts here: sums of floats depend on their order.
     """
     _, first, inverse = np.unique(np.asarray(ids, np.str_), return_index=True, return_inverse=True)
-    return np.ascontiguousarray(vectors[first], np.float32), inverse
+    return Ordered(vectors, first), inverse
 
 
 def nearest(
-    vectors: "Vectors", centroids: "Vectors", radii: "Vectors"
+    vectors: "Vectors | Ordered", centroids: "Vectors", radii: "Vectors"
 ) -> tuple["Rows", "Vectors", "NDArray[np.bool_]"]:
     """Place of the nearest centroid, the cosine distance to it, and whether that is beyond its
     radius. Where there is no centroid, everything is at distance 1 and outside."""

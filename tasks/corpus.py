@@ -23,6 +23,7 @@ from prefect.cache_policies import NO_CACHE
 
 from infra import source_database
 from infra.errors import DatabaseError, DatabaseUnavailable, InputError
+from infra.processors import give_back_memory
 from tasks import kept_corpora, tables, transcripts
 from tasks.columns import Columns, recognise
 from tasks.decoding import decode
@@ -129,7 +130,9 @@ async def load(
     source: str, columns: Columns | None = None, since: datetime | None = None
 ) -> Corpus:
     """`load_corpus` as a task."""
-    return await load_corpus(source, columns, since)
+    corpus = await load_corpus(source, columns, since)
+    give_back_memory()  # of the table
+    return corpus
 
 
 async def _kept(source: str, named: Columns, since: datetime | None) -> Corpus:

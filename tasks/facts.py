@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from infra.embeddings import embedder_name
 from infra.postgres import fetch
+from infra.processors import give_back_memory
 from infra.providers import is_local, model_of
 from tasks.corpus import Corpus
 from tasks.embedding import vectors
@@ -27,6 +28,7 @@ Strategy = Literal["read", "embed"]
 
 PROMPT = "extract_facts"
 FACTS_A_PASSAGE = 2  # at most
+_READ_BLOCK = 8192  # passages that are asked for at once
 _FACT = ("problem", "severity", "quote", "quote_dropped")
 
 
@@ -92,6 +94,7 @@ async def collect_facts(
     corpus: Corpus, passages: "pd.DataFrame", strategy: Strategy, failed: dict[str, str]
 ) -> Facts:
     """The facts of all passages, with vectors, and the records that have none, with the reason."""
+    give_back_memory()  # of what was read
     reasons: dict[str, str] = {}
     if strategy == "embed":
         rows = _facts_of_themselves(passages)
@@ -154,9 +157,13 @@ async def kept_facts(query: str, passages: Iterable[str]) -> dict[str, dict[str,
     are left out: nothing of a deleted text may stay.
     """
     hashes = [bytes.fromhex(sha256) for sha256 in passages]
-    rows = await fetch(query, {"extractor": extractor_of("read"), "hashes": hashes})
-    here = set(hashes)
-    return {row["passage"]: row for row in rows if here.issuperset(row["borrowed_from"])}
+    here, found = set(hashes), dict[str, dict[str, Any]]()
+    for start in range(0, len(hashes), _READ_BLOCK):
+        some = hashes[start : start + _READ_BLOCK]
+        for row in await fetch(query, {"extractor": extractor_of("read"), "hashes": some}):
+            if here.issuperset(row.pop("borrowed_from")):  # as large as the facts, and not needed
+                found[row["passage"]] = row
+    return found
 
 
 def _unassigned(

@@ -18,6 +18,7 @@ from tasks.clustering import LEAST_FACTS, NARROWEST, cluster, outlying_groups
 from tasks.codebook import (
     Codebook,
     Entry,
+    Ordered,
     centroids_of,
     distinct,
     load_codebook,
@@ -138,7 +139,7 @@ def _parts(members: "Vectors") -> "Vectors":
     return _centroids(sample, weights, cluster(sample, most, least, weights))
 
 
-def _from_pool(facts: "Vectors", entries: Sequence[Entry], radius: float) -> list[Entry]:
+def _from_pool(facts: Ordered, entries: Sequence[Entry], radius: float) -> list[Entry]:
     """New themes for the groups among the facts that are near to no theme, until there are no more.
 
     A group has to save as much distance as the radius is: three equal facts beyond it are a theme,
@@ -151,8 +152,9 @@ def _from_pool(facts: "Vectors", entries: Sequence[Entry], radius: float) -> lis
         _, distances, outside = nearest(facts, *centroids_of([*entries, *new]))
         pool = np.flatnonzero(outside)
         farthest = np.sort(pool[np.argsort(-distances[pool], kind="stable")[:SAMPLE]])
-        first, weights = _equal(facts[farthest])
-        outliers, away = facts[farthest[first]], distances[farthest[first]]
+        outlying = facts[farthest]
+        first, weights = _equal(outlying)
+        outliers, away = outlying[first], distances[farthest[first]]
         groups = outlying_groups(outliers, weights, away, radius)
         if not groups:
             break
@@ -182,10 +184,11 @@ def _radius(sample: "Vectors", themes: "Vectors") -> float:
     return max(float(upper + 1.5 * (upper - lower)), NARROWEST)
 
 
-def _distinct_sample(facts: "Vectors", size: int) -> tuple["Vectors", "Rows"]:
+def _distinct_sample(facts: "Vectors | Ordered", size: int) -> tuple["Vectors", "Rows"]:
     """The distinct vectors of the first facts, and how many facts have each."""
-    first, weights = _equal(facts[:size])
-    return facts[first], weights
+    some = facts[:size]
+    first, weights = _equal(some)
+    return some[first], weights
 
 
 def _equal(vectors: "Vectors") -> tuple["Rows", "Rows"]:

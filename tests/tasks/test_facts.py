@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,16 @@ def fact(problem: str, **changes: Any) -> dict[str, Any]:
     return {"problem": problem, "severity": "low", "quote": None, "quote_dropped": False} | changes
 
 
-async def keep(sha256: str, *facts: dict[str, Any], reason: str | None = None) -> None:
-    """As if a model had read the passage."""
+async def keep(
+    sha256: str,
+    *facts: dict[str, Any],
+    reason: str | None = None,
+    beside: Sequence[str] = (),
+) -> None:
+    """As if a model had read the passage; ``beside``: those whose words it has borrowed."""
     row = {"extractor": extractor_of("read"), "facts": Jsonb(list(facts)), "reason": reason}
-    await fetch("keep_facts", {"passage": sha256, "borrowed_from": [], **row})
+    lenders = [bytes.fromhex(lender) for lender in beside]
+    await fetch("keep_facts", {"passage": sha256, "borrowed_from": lenders, **row})
 
 
 async def collect(source: Corpus, strategy: Strategy, **failed: str) -> Facts:
@@ -179,3 +186,21 @@ async def test_a_corpus_of_nothing_has_no_facts() -> None:
     assert facts.vectors.shape == (0, 0)
     assert facts.vectors.dtype == np.float32
     assert (facts.invalid_quotes, list(facts.unassigned)) == (0, ["T0", "T1"])
+
+
+@pytest.mark.usefixtures("database")
+async def test_facts_with_words_of_another_passage_stay_as_long_as_that_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tasks.facts._READ_BLOCK", 2)  # the lender is in another block
+    source = corpus(
+        "Export hangs.", "Login fails.", "It is slow.", "No mail comes.", "Prints blank."
+    )
+    hashes = list(passages(source)["sha256"])
+    await keep(hashes[0], fact("hangs and prints blank"), beside=[hashes[4]])
+    await keep(hashes[1], fact("fails as the deleted one"), beside=["00" * 32])
+    for sha256 in hashes[2:]:
+        await keep(sha256, fact("alone"))
+    facts = await collect(source, "read")
+    assert list(facts.table["record"]) == ["T0", "T2", "T3", "T4"]
+    assert facts.table["problem"][0] == "hangs and prints blank"

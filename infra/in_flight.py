@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
+from infra.cancellation import to_its_end
 from infra.errors import PatternsError
 from infra.notices import notice
 from infra.postgres import fetch
@@ -63,7 +64,7 @@ class CallsInFlight:
         try:
             yield
         except BaseException:
-            await asyncio.shield(fetch("release_call", {"key": key, "holder": HOLDER}))
+            await to_its_end(fetch("release_call", {"key": key, "holder": HOLDER}))
             raise
         finally:
             self._held.discard(key)

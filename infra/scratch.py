@@ -22,6 +22,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from infra.cancellation import to_its_end
 from infra.connection import parameters, translated
 from infra.errors import DatabaseError, DatabaseUnavailable, SettingsError
 from infra.guarded_tables import acting_as
@@ -60,7 +61,7 @@ async def scratch(script: str) -> AsyncIterator[Scratch]:
             await refill(made)
             yield made
         finally:
-            await asyncio.shield(_dropped(made.name))
+            await to_its_end(_dropped(made.name))
 
 
 async def refill(place: Scratch) -> None:

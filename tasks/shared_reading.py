@@ -21,6 +21,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run as runtime
 from prefect.states import Crashed
 
+from infra.cancellation import to_its_end
 from infra.errors import PatternsError, SettingsError
 from infra.postgres import Connection, Jsonb, fetch, repeated
 from infra.slots import HEARTBEAT, HOLDER, LEASE
@@ -118,7 +119,7 @@ async def _take(run: UUID, held: set[int]) -> int:
     try:
         rows = await asyncio.shield(taking)
     except asyncio.CancelledError:
-        await asyncio.shield(_untaken(taking))
+        await to_its_end(_untaken(taking))
         raise
     if not rows:
         return 0
@@ -133,7 +134,7 @@ async def _take(run: UUID, held: set[int]) -> int:
         failed = await read_batch(batch, Progress("Reading passages", 0))
         await fetch("finish_batch", {"id": taken["id"], "given_up": Jsonb(failed)})
     except BaseException:
-        await asyncio.shield(_give_back(taken["id"]))
+        await to_its_end(_give_back(taken["id"]))
         raise
     finally:
         held.discard(taken["id"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +23,9 @@ from tests.flows.test_controller import LIST
 
 pytestmark = pytest.mark.usefixtures("database", "prefect_server")
 
+IN_AN_HOUR = Scheduled(
+    scheduled_time=datetime.now(UTC) + timedelta(hours=1)
+)  # else it is late soon
 GOAL = {"goal": "List things", "planning": "free"}
 
 
@@ -141,7 +145,7 @@ async def set_to(run: UUID, state: State[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("state", "said"),
-    [(Completed(), "is completed"), (Scheduled(), "is scheduled, and will be run")],
+    [(Completed(), "is completed"), (IN_AN_HOUR, "is scheduled, and will be run")],
 )
 def test_a_run_that_needs_nobody_is_left_alone(
     patterns: Command, state: State[Any], said: str

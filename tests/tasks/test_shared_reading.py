@@ -158,6 +158,26 @@ async def test_an_error_gives_back_what_was_taken_and_the_next_one_reads_it(
     assert await read_shared(RUN) == 8
 
 
+async def test_all_is_given_back_before_an_error_is_told_also_where_that_takes_a_while(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint.answer = lambda body, n: Fault(401)
+    await share(RUN, batches_of(2))
+    begun = list[str]()
+
+    async def slow(name: str, params: Any) -> list[dict[str, Any]]:
+        if name == "give_back_batch":  # the second one is under way when the first is done
+            begun.append(name)
+            await asyncio.sleep(0.2 * len(begun))
+        return await fetch(name, params)
+
+    monkeypatch.setattr(shared_reading, "fetch", slow)
+    with pytest.raises(ModelRejected):
+        await read_shared(RUN)
+    assert len(begun) == 2
+    assert {row["held_until"] for row in await rows("batches_to_read")} == {None}
+
+
 async def test_who_is_ended_while_he_takes_a_batch_leaves_it_to_the_next(
     endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,6 @@ Strategy = Literal["read", "embed"]
 
 PROMPT = "extract_facts"
 FACTS_A_PASSAGE = 2  # at most
-_READ_BLOCK = 8192  # passages that are asked for at once
 _FACT = ("problem", "severity", "quote", "quote_dropped")
 
 
@@ -157,13 +156,9 @@ async def kept_facts(query: str, passages: Iterable[str]) -> dict[str, dict[str,
     are left out: nothing of a deleted text may stay.
     """
     hashes = [bytes.fromhex(sha256) for sha256 in passages]
-    here, found = set(hashes), dict[str, dict[str, Any]]()
-    for start in range(0, len(hashes), _READ_BLOCK):
-        some = hashes[start : start + _READ_BLOCK]
-        for row in await fetch(query, {"extractor": extractor_of("read"), "hashes": some}):
-            if here.issuperset(row.pop("borrowed_from")):  # as large as the facts, and not needed
-                found[row["passage"]] = row
-    return found
+    rows = await fetch(query, {"extractor": extractor_of("read"), "hashes": hashes})
+    here = set(hashes)
+    return {row["passage"]: row for row in rows if here.issuperset(row["borrowed_from"])}
 
 
 def _unassigned(

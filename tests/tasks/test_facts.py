@@ -189,10 +189,7 @@ async def test_a_corpus_of_nothing_has_no_facts() -> None:
 
 
 @pytest.mark.usefixtures("database")
-async def test_facts_with_words_of_another_passage_stay_as_long_as_that_one_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tasks.facts._READ_BLOCK", 2)  # the lender is in another block
+async def test_facts_with_words_of_another_passage_stay_as_long_as_that_one_does() -> None:
     source = corpus(
         "Export hangs.", "Login fails.", "It is slow.", "No mail comes.", "Prints blank."
     )

@@ -50,13 +50,13 @@ def doctor(as_json: AsJson = False) -> None:
 def setup(as_json: AsJson = False) -> None:
     """Fetch what the settings need and is not here yet: PostgreSQL, model files. Once.
 
-    With the extra `train`, also the encoder that specialists are trained from.
+    With the extra `train`, also the encoders that specialists are trained with.
     """
     from infra.assets import ensure_asset
     from infra.embedded import needed_assets
-    from infra.fine_tuning import DEFAULT_ENCODER, lacking
+    from infra.fine_tuning import DEFAULT_ENCODER, DEFAULT_TEACHER, lacking
 
-    names = needed_assets() + ([] if lacking() else [DEFAULT_ENCODER])
+    names = needed_assets() + ([] if lacking() else [DEFAULT_ENCODER, DEFAULT_TEACHER])
     folders = {name: str(ensure_asset(name)) for name in names}
     tell("Everything is here." if names else "The settings need nothing of ours.")
     show({"assets": folders}, "\n".join(folders.values()), as_json=as_json)
@@ -217,14 +217,15 @@ def _offered(model: str, base_url: str, key: str | None) -> str:
 
 def _training() -> Check:
     from infra.assets import find_asset
-    from infra.fine_tuning import DEFAULT_ENCODER, GET_IT, lacking
+    from infra.fine_tuning import DEFAULT_ENCODER, DEFAULT_TEACHER, GET_IT, lacking
 
     if missing := lacking():
         return Check("training of specialists", "idle", f"missing: {', '.join(missing)}", GET_IT)
-    if not find_asset(DEFAULT_ENCODER):
-        found = f"PyTorch is there, {DEFAULT_ENCODER} is not fetched yet"
+    wanted = [each for each in (DEFAULT_ENCODER, DEFAULT_TEACHER) if not find_asset(each)]
+    if wanted:
+        found = f"PyTorch is there, not fetched yet: {', '.join(wanted)}"
         return Check("training of specialists", "idle", found, "patterns setup")
-    return Check("training of specialists", "ok", "PyTorch and an encoder are there")
+    return Check("training of specialists", "ok", "PyTorch and encoders are there")
 
 
 def _probed(what: str, probe: Callable[[], str]) -> Check:

@@ -24,6 +24,8 @@ def card_of(found: "Specialist") -> dict[str, Any]:
         "figures": card.figures.model_dump(),
         "source": found.source,
         "data_sha256": found.data_sha256,
+        "encoder": card.encoder,
+        "teacher": card.teacher,
         "epochs": card.epochs,
         "device": card.device,
         "notes": [*card.notes],

@@ -55,7 +55,12 @@ def train(
         float, typer.Option(help="Accuracy of what it is to decide by itself.")
     ] = 0.98,
     encoder: Annotated[
-        str | None, typer.Option(help="Folder of a Hugging Face encoder to start from.")
+        str | None,
+        typer.Option(help="Where training starts: all-minilm-l6-v2, or the folder of another."),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Who teaches: all-mpnet-base-v2, the folder of another, or none."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Most times each text is learned.")] = None,
     batch: Annotated[int | None, typer.Option(help="Texts of a step.")] = None,
@@ -64,6 +69,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a specialist on labelled texts, calibrate it, measure it, and register it."""
+    from infra.fine_tuning import EMBEDDED, NOBODY
+
     recipe = {"epochs": epochs, "batch": batch, "seed": seed}
     request: dict[str, Any] = {
         "source": absolute(source),
@@ -75,8 +82,9 @@ def train(
         "device": device,
         "recipe": {key: value for key, value in recipe.items() if value is not None},
     }
-    if encoder:
-        request["encoder"] = absolute(encoder)
+    for role, given in (("encoder", encoder), ("teacher", teacher)):
+        if given:
+            request[role] = given if given in (NOBODY, *EMBEDDED) else absolute(given)
     with bars():
         found = run_flow("flows.specialist.train_specialist", request=request)
     for note in found.card.notes:

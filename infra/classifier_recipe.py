@@ -1,5 +1,6 @@
 """How a classifier is trained, what from, and what each epoch came to."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,13 @@ OUTSIDE = -1  # in place of a class: none of them fits
 
 
 class Recipe(BaseModel):
-    """How a model is trained; together with the data and the encoder it decides what comes out.
+    """How a model is trained; together with the data, the encoder and the teacher it decides what
+    comes out.
 
     ``patience``: epochs without a better accuracy on the checked texts, after which it ends.
     ``agreement``: weight of the distance between what two passes with dropout say of a text (Liang
-    et al. 2021, "R-Drop"); 0 makes one pass, in half the time.
+    et al. 2021, "R-Drop"); 0 makes one pass, in half the time. ``distillation``: weight of the
+    distance to what a teacher makes of a text, where there is one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +36,9 @@ class Recipe(BaseModel):
     agreement: float = Field(
         1.0, ge=0, le=100, description="Weight of two passes' distance. 0: one pass, quicker."
     )
+    distillation: float = Field(
+        2.0, gt=0, le=100, description="Weight of the distance to the teacher, where there is one."
+    )
     smoothing: float = Field(0.0, ge=0, lt=1, description="Of the labels.")
     most_tokens: int = Field(128, ge=8, le=512, description="Of a text; the rest is not read.")
     seed: int = Field(0, ge=0, description="The same seed gives the same model.")
@@ -41,6 +47,14 @@ class Recipe(BaseModel):
         """The epochs for so many texts: few of them are learned from more often."""
         by_number = round(_TEXTS_READ / max(1, texts))
         return self.epochs or min(max(by_number, _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+    def steps(self, texts: int) -> int:
+        """The batches of so many texts."""
+        return math.ceil(texts / self.batch)
+
+    def most_steps(self, texts: int, *, taught: bool) -> int:
+        """The batches of all epochs, and of a teacher's reading once before."""
+        return self.steps(texts) * (self.most_epochs(texts) + taught)
 
 
 @dataclass(frozen=True)

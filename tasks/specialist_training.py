@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra import fine_tuning
 from infra.classifier_recipe import OUTSIDE, Labelled, Recipe
-from infra.fine_tuning import Device, Trained
+from infra.fine_tuning import EMBEDDED, NOBODY, Device, Trained
 from infra.postgres import alone
 from infra.settings import get_settings
 from infra.storage import writing
@@ -73,7 +73,12 @@ class TrainingRequest(BaseModel):
     )
     encoder: str = Field(
         fine_tuning.DEFAULT_ENCODER,
-        description="Where training starts: the embedded encoder, or the folder of another.",
+        description="Where training starts: all-minilm-l6-v2, or the folder of another.",
+    )
+    teacher: str = Field(
+        fine_tuning.DEFAULT_TEACHER,
+        description="A larger encoder, which teaches: all-mpnet-base-v2, the folder of another "
+        "whose vectors are the mean over a text's tokens, or none.",
     )
     device: Device = Field("auto", description="auto: a GPU where there is one.")
     recipe: Recipe = Field(Recipe(), description="How it is trained.")
@@ -84,8 +89,11 @@ async def labelled(request: TrainingRequest) -> Examples:
     """The labelled texts of a request. Raises InputError, and SettingsError where nothing can be
     trained, before anything is."""
     fine_tuning.require_training(request.device)
-    await asyncio.to_thread(fine_tuning.encoder_folder, request.encoder)
-    return await load_examples(request.source, request.text, request.label, request.outside)
+    for folder in {request.encoder, request.teacher} - {*EMBEDDED, NOBODY}:
+        await asyncio.to_thread(fine_tuning.encoder_folder, folder)
+    found = await load_examples(request.source, request.text, request.label, request.outside)
+    await _folders(request)
+    return found
 
 
 @task(name="train", **RETRIED)
@@ -117,12 +125,11 @@ async def fine_tuned(
     work: Path,
 ) -> Trained:
     """The model, trained in a thread, with progress."""
-    encoder = await asyncio.to_thread(fine_tuning.encoder_folder, request.encoder)
+    encoder, teacher = await _folders(request)
     learned, checked = _classes(labels, parts["train"]), _classes(labels, parts["check"])
     beyond = _outside(parts["train"])
     learned = Labelled([*learned.texts, *beyond], [*learned.classes, *[OUTSIDE] * len(beyond)])
-    epochs = request.recipe.most_epochs(len(learned.texts))
-    steps = -(-len(learned.texts) // request.recipe.batch) * epochs
+    steps = request.recipe.most_steps(len(learned.texts), taught=teacher is not None)
     done, is_cancelled = 0, False
 
     def tell(now: int, of: int) -> None:
@@ -131,7 +138,7 @@ async def fine_tuned(
         if is_cancelled:
             raise asyncio.CancelledError
 
-    made = (encoder, learned, checked, request.recipe, work, tell, request.device)
+    made = (encoder, learned, checked, request.recipe, work, tell, request.device, teacher)
     training = asyncio.create_task(asyncio.to_thread(fine_tuning.fine_tune, *made))
     try:
         async with progress("Training", steps) as following:
@@ -174,6 +181,7 @@ async def carded(
         labels=labels,
         outside=request.outside if any(each.outside for each in examples.items) else None,
         encoder=request.encoder,
+        teacher=request.teacher,
         recipe=request.recipe,
         confidence=confidence,
         target=request.target_accuracy,
@@ -224,9 +232,18 @@ def _outside(examples: Sequence[Example]) -> list[str]:
     return [each.text for each in examples if each.outside]
 
 
+async def _folders(request: TrainingRequest) -> tuple[Path, Path | None]:
+    """Where the encoder is, and the teacher if there is one. Raises InputError."""
+    encoder = await asyncio.to_thread(fine_tuning.encoder_folder, request.encoder)
+    if request.teacher == NOBODY:
+        return encoder, None
+    return encoder, await asyncio.to_thread(fine_tuning.encoder_folder, request.teacher)
+
+
 def _work(request: TrainingRequest, examples: Examples) -> Path:
-    """The folder of a training: the same for the same texts, encoder and recipe."""
-    said = f"{examples.sha256} {request.encoder} {request.recipe.model_dump_json()}"
+    """The folder of a training: the same for the same texts, encoders and recipe."""
+    encoders = f"{request.encoder} {request.teacher}"
+    said = f"{examples.sha256} {encoders} {request.recipe.model_dump_json()}"
     name = f"training-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
     folder = get_settings().home / "specialists" / name
     with writing(folder.parent):

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from infra.classifier_recipe import Recipe
 from infra.errors import AssetError, InputError
+from infra.fine_tuning import NOBODY
 from infra.postgres import Jsonb, fetch, transaction
 from infra.settings import get_settings
 from infra.sql import queries
@@ -42,6 +43,7 @@ class Card(BaseModel):
     labels: tuple[str, ...]
     outside: str | None
     encoder: str
+    teacher: str = NOBODY  # of those that were made before there was one
     recipe: Recipe
     confidence: Confidence
     target: float

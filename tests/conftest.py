@@ -178,6 +178,15 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_encoder(tmp_path_factory.mktemp("encoder"))
 
 
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wider encoder, which teaches."""
+    pytest.importorskip("torch", reason="training needs the extra `train`")
+    from tests.tasks.tiny_specialists import tiny_encoder
+
+    return tiny_encoder(tmp_path_factory.mktemp("teacher"), width=48)
+
+
 @pytest.fixture
 def no_specialists(database: str, session_home: Path) -> None:
     """Numbers of specialists begin anew with each test's database, and so do their folders."""

@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.states import Crashed
 
 from flows.prompt_service import answer_prompt
-from infra.fine_tuning import lacking
+from infra.fine_tuning import DEFAULT_ENCODER, lacking
 from tasks.prompt_labels import promote
 from tasks.prompts import file_prompt
 from tasks.review_chain import digest
@@ -93,7 +93,7 @@ class Reader:
             case ["specialist", *_] | ["route", *_] if lacking():
                 return None  # the extra `train` is not there
             case ["specialist", "train"]:
-                words += ["--encoder", str(self._encoder)]
+                words += ["--encoder", str(self._encoder), "--teacher", "none"]
                 if fault := self._run(*words):
                     return fault
             case ["specialist", "promote"]:
@@ -168,8 +168,14 @@ def test_what_is_not_run_here_is_run_elsewhere() -> None:
 
 @pytest.mark.timeout(1800)
 def test_every_command_of_the_readme_does_its_work(
-    patterns: Command, desk: Path, endpoint: ScriptedEndpoint, request: pytest.FixtureRequest
+    patterns: Command,
+    desk: Path,
+    endpoint: ScriptedEndpoint,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # `setup` would fetch 440 MB more, of which nothing here has need.
+    monkeypatch.setattr("infra.fine_tuning.DEFAULT_TEACHER", DEFAULT_ENCODER)
     endpoint.answer = answer
     reader = Reader(patterns, None if lacking() else request.getfixturevalue("encoder"))
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from infra.errors import InputError
 from tasks.specialist_serving import promoted
 from tasks.specialists import read_specialist
 from tests.deployments.conftest import Command, refused
@@ -22,8 +23,10 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def train(patterns: Command, source: Path, encoder: Path, *more: str) -> dict[str, object]:
-    command = ("specialist", "train", source, "--encoder", str(encoder), "--target", "0.9")
-    done = patterns(*command, "--text", "text", "--label", "label", *more, "--json")
+    command = ("specialist", "train", source, "--encoder", str(encoder), "--teacher", "none")
+    done = patterns(
+        *command, "--target", "0.9", "--text", "text", "--label", "label", *more, "--json"
+    )
     assert done.status == 0, done.err
     return dict(json.loads(done.out))
 
@@ -41,6 +44,7 @@ def test_a_specialist_is_trained_listed_promoted_and_rolled_back(
     assert "There is no specialist yet" in patterns("specialist", "list").out
     made = train(patterns, labelled, encoder)
     assert {"id", "accuracy", "coverage_at_target", "ece", "seconds"} <= made.keys()
+    assert (made["encoder"], made["teacher"]) == (str(encoder), "none")
     assert (made["id"], made["labels"], made["texts"]) == (1, 4, 240)
     listed = patterns("specialist", "list").out
     assert listed.startswith("1  tickets  ")
@@ -58,6 +62,35 @@ def test_a_specialist_is_trained_listed_promoted_and_rolled_back(
     told = json.loads(patterns("specialist", "list", "--json").out)["specialists"]
     assert [bool(each["damage"]) for each in told] == [False, True]
     assert "lacks its file" in patterns("specialist", "list").out
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (("--encoder", "all-mpnet-base-v2", "--teacher", "none"), ("all-mpnet-base-v2", "none")),
+        (("--teacher", "all-mpnet-base-v2"), (None, "all-mpnet-base-v2")),
+        (("--encoder", "mine", "--teacher", "other"), ("HERE/mine", "HERE/other")),
+        ((), (None, None)),
+    ],
+)
+def test_encoder_and_teacher_are_named_or_are_folders(
+    patterns: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: tuple[str, ...],
+    taken: tuple[str | None, ...],
+) -> None:
+    asked = dict[str, object]()
+
+    def run(flow: str, request: dict[str, object]) -> None:
+        asked.update(request)
+        raise InputError("Enough is known.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deployments.specializing.run_flow", run)
+    refused(patterns("specialist", "train", "labelled.csv", *given), "Enough is known.")
+    expected = [each and each.replace("HERE", str(tmp_path)) for each in taken]
+    assert [asked.get("encoder"), asked.get("teacher")] == expected
 
 
 def test_texts_are_routed_to_a_file(
@@ -113,7 +146,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
     refused(patterns(*command), said)
 
 
-def test_setup_fetches_the_encoder_where_it_can_be_trained(
+def test_setup_fetches_encoder_and_teacher_where_specialists_can_be_trained(
     patterns: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched = list[str]()
@@ -125,11 +158,11 @@ def test_setup_fetches_the_encoder_where_it_can_be_trained(
     monkeypatch.setattr("infra.assets.ensure_asset", fetch)
     monkeypatch.setattr("infra.fine_tuning.lacking", list)
     assert patterns("setup").status == 0
-    assert "all-minilm-l6-v2" in fetched
+    assert {"all-minilm-l6-v2", "all-mpnet-base-v2"} <= {*fetched}
     fetched.clear()
     monkeypatch.setattr("infra.fine_tuning.lacking", lambda: ["torch"])
     assert patterns("setup").status == 0
-    assert "all-minilm-l6-v2" not in fetched
+    assert {"all-minilm-l6-v2", "all-mpnet-base-v2"}.isdisjoint(fetched)
 
 
 def test_training_without_its_extra_says_how_to_get_it(

@@ -116,6 +116,8 @@ async def test_nothing_is_trained_on_what_cannot_be_learned_from(
         await train_specialist(TrainingRequest.model_validate(request(one, encoder)))
     with pytest.raises(InputError, match="is no encoder: it lacks config"):
         await trained(tmp_path, tmp_path)
+    with pytest.raises(InputError, match="is no encoder: it lacks config"):
+        await trained(tmp_path, encoder, teacher=str(tmp_path))
     with pytest.raises(SettingsError, match="There is no GPU"):
         await trained(tmp_path, encoder, device="cuda")
     assert await specialists.specialists() == []
@@ -262,7 +264,7 @@ async def test_a_refused_key_ends_the_run(
 
 
 async def test_what_people_decide_is_learned_from_and_the_better_one_serves(
-    tmp_path: Path, encoder: Path, endpoint: ScriptedEndpoint
+    tmp_path: Path, encoder: Path, teacher: Path, endpoint: ScriptedEndpoint
 ) -> None:
     """The loop, once around."""
     few = sentences(60)
@@ -270,7 +272,7 @@ async def test_what_people_decide_is_learned_from_and_the_better_one_serves(
     late = [e for e in few if e.label == "delivery"]
     wrong = [replace(e, label="refund") if e in late[6:] else e for e in few]
     source = written(tmp_path / "wrong.csv", wrong)
-    asked = request(source, encoder, target_accuracy=0.9)
+    asked = request(source, encoder, teacher=str(teacher), target_accuracy=0.9)
     await promoted(await train_specialist(TrainingRequest.model_validate(asked)), "Ann", None)
     idle = await retrain_specialist(RetrainingRequest())
     assert (idle.new, idle.specialist, idle.why) == (
@@ -296,7 +298,8 @@ async def test_what_people_decide_is_learned_from_and_the_better_one_serves(
     back = await decided(run, approval)
     assert (back.new >= 20, back.champion, back.specialist, back.serves) == (True, 1, 2, True)
     holder, _ = await serving()
-    assert holder.id == 2
+    assert (holder.id, holder.card.teacher) == (2, str(teacher))
+    assert "teacher " in await artifact("specialist")
     origins = {e.origin for items in read_examples(holder).values() for e in items}
     assert any(origin.startswith("review ") for origin in origins)
     assert "correction 1, Ann" in origins

@@ -128,6 +128,29 @@ def test_parts_are_joined_and_progress_is_told(shop: Shop) -> None:
     assert not list(folder.parent.glob("*.partial"))
 
 
+def test_of_a_zip_in_parts_its_files_are_kept(shop: Shop, root: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w") as archive:
+        for name in ("weights", "words", "else"):
+            archive.writestr(f"model/{name}", name * 20)
+    whole = (tmp_path / "whole.zip").read_bytes()
+    shop.add("zip-1", {"data/part.001": whole[:100]})
+    shop.add("zip-2", {"data/part.002": whole[100:]})
+    assets.ASSETS["zip"] = Asset(
+        "1",
+        ("zip-1", "zip-2"),
+        ("zip_1/data/", "zip_2/data/"),
+        frozenset({hashlib.sha256(whole).hexdigest()}),
+        1000,
+        joined="whole.zip",
+        part_size=100,
+        members=("model/weights", "model/words"),
+    )
+    folder = ensure_asset("zip")
+    assert sorted(path.name for path in folder.rglob("*")) == ["model", "weights", "words"]
+    assert (folder / "model/words").read_text() == "words" * 20
+    assert not list(root.glob("*.partial"))
+
+
 def test_a_broken_download_goes_on_at_its_part(shop: Shop, root: Path) -> None:
     parts(shop)
     hidden = shop.folder / "part_2-1.0-py3-none-any.whl"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.classifier_model import rows_of, tensors
+from infra.classifier_model import read_by, rows_of, tensors
 from infra.classifier_recipe import OUTSIDE, Epoch, Labelled, Recipe
 from infra.classifier_training import Training
 from infra.errors import InputError, SettingsError
@@ -83,6 +83,14 @@ def test_texts_outside_teach_to_be_sure_of_nothing(encoder: Path, tmp_path: Path
     assert _surest(taught.folder, strange) < 0.5 < _surest(not_taught.folder, strange)
 
 
+def test_texts_outside_are_taught_too(encoder: Path, teacher: Path, tmp_path: Path) -> None:
+    strange = [e.text for e in sentences(1, outside=20) if e.outside]
+    both = Labelled([*labelled(10).texts, *strange], [*labelled(10).classes, *[OUTSIDE] * 20])
+    brief = RECIPE.model_copy(update={"epochs": 2, "agreement": 0.0})
+    trained = fine_tune(encoder, both, labelled(5, 1), brief, tmp_path, teacher=teacher)
+    assert trained.epochs[1].loss < trained.epochs[0].loss
+
+
 def _surest(folder: Path, texts: list[str]) -> float:
     import asyncio
 
@@ -104,16 +112,25 @@ def tell(done, of):
         os.kill(os.getpid(), signal.SIGKILL)
 
 fine_tuning.fine_tune(
-    Path(sys.argv[1]), labelled(40), labelled(10, 1), RECIPE, Path(sys.argv[2]), tell
+    Path(sys.argv[1]),
+    labelled(40),
+    labelled(10, 1),
+    RECIPE,
+    Path(sys.argv[2]),
+    tell,
+    teacher=Path(sys.argv[4]),
 )
 """
 
 
-def test_training_that_was_killed_goes_on_to_the_same_model(encoder: Path, tmp_path: Path) -> None:
+def test_training_that_was_killed_goes_on_to_the_same_model(
+    encoder: Path, teacher: Path, tmp_path: Path
+) -> None:
     work = tmp_path / "killed"
-    for batch in (35, 62):  # in the midst of the fourth epoch, and of the seventh
+    # While the teacher reads, in the midst of the fourth epoch, and of the seventh.
+    for batch in (5, 45, 72):
         process = subprocess.run(
-            [sys.executable, "-c", KILLED, str(encoder), str(work), str(batch)],
+            [sys.executable, "-c", KILLED, str(encoder), str(work), str(batch), str(teacher)],
             env=os.environ,
             capture_output=True,
             text=True,
@@ -122,11 +139,11 @@ def test_training_that_was_killed_goes_on_to_the_same_model(encoder: Path, tmp_p
         assert process.returncode == -signal.SIGKILL, process.stderr
         assert not (work / "model").exists()
     told: list[int] = []
-    whole = fine_tune(encoder, labelled(40), labelled(10, 1), RECIPE, tmp_path / "whole")
-    again = fine_tune(
-        encoder, labelled(40), labelled(10, 1), RECIPE, work, lambda done, of: told.append(done)
-    )
-    assert told[0] == 61  # six epochs were kept
+    made = (encoder, labelled(40), labelled(10, 1), RECIPE)
+    whole = fine_tune(*made, tmp_path / "whole", teacher=teacher)
+    again = fine_tune(*made, work, lambda done, of: told.append(done), teacher=teacher)
+    assert told[0] == 71  # what the teacher reads and six epochs were kept
+    assert told[-1] == 170
     assert (again.folder / "model.onnx").read_bytes() == (whole.folder / "model.onnx").read_bytes()
     assert [e.loss for e in again.epochs] == [e.loss for e in whole.epochs]
 
@@ -178,10 +195,41 @@ def test_two_passes_with_dropout_are_drawn_together(encoder: Path, tmp_path: Pat
         for epoch in range(1, 9):
             training.epoch(rows, epoch, lambda done: None)
         ids, mask, _ = tensors(rows, "cpu")
-        one, other = (training._logits(ids, mask).detach().softmax(dim=1) for _ in range(2))
+        one, other = (training._judged(ids, mask)[0].detach().softmax(dim=1) for _ in range(2))
         return float((one - other).abs().mean())
 
     assert apart(100.0) < apart(0.0) / 2
+
+
+def read(encoder: Path, texts: Labelled, size: int = 16) -> np.ndarray[Any, Any]:
+    return read_by(encoder, rows_of(encoder, texts, 64), size, "cpu", lambda done: None)
+
+
+def test_a_teacher_reads_each_text_to_a_unit_vector_around_their_mean(teacher: Path) -> None:
+    vectors = read(teacher, labelled(20))
+    assert vectors.shape == (80, 48)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert np.linalg.norm(vectors.mean(axis=0)) < 0.3
+    assert np.allclose(vectors, read(teacher, labelled(20), size=7), atol=0.02)  # in their order
+
+
+async def test_what_a_teacher_knows_can_be_told_from_the_vectors_of_whom_he_taught(
+    encoder: Path, teacher: Path, tmp_path: Path
+) -> None:
+    known, new = labelled(60), labelled(40, 2)
+    said = np.concatenate([read(teacher, known), read(teacher, new)])
+
+    async def unexplained(teacher: Path | None) -> float:
+        """The share of what the teacher says of new texts that the best linear map misses."""
+        recipe = RECIPE.model_copy(update={"distillation": 50.0})
+        work = tmp_path / f"{teacher and teacher.name}"
+        trained = fine_tune(encoder, known, labelled(10, 1), recipe, work, teacher=teacher)
+        classifier = load_classifier(trained.folder, 64)
+        vectors = (await classifier.read([*known.texts, *new.texts]))[1]
+        weights, *_ = np.linalg.lstsq(vectors[:240], said[:240], rcond=None)
+        return float(((vectors[240:] @ weights - said[240:]) ** 2).sum() / (said[240:] ** 2).sum())
+
+    assert await unexplained(teacher) < 0.8 * await unexplained(None)
 
 
 def test_an_encoder_that_is_none_is_refused(tmp_path: Path) -> None:

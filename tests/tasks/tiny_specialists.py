@@ -67,13 +67,13 @@ def written(path: Path, examples: list[Example]) -> Path:
 
 
 def request(source: Path, encoder: Path, **rest: Any) -> dict[str, Any]:
-    """A request to train on a file with the tiny encoder."""
-    recipe = RECIPE.model_dump()
-    return {"source": str(source), "encoder": str(encoder), "recipe": recipe, **rest}
+    """A request to train on a file with the tiny encoder, which nobody teaches."""
+    known = {"source": str(source), "encoder": str(encoder), "teacher": "none"}
+    return {**known, "recipe": RECIPE.model_dump(), **rest}
 
 
 @cache
-def tiny_encoder(folder: Path) -> Path:
+def tiny_encoder(folder: Path, width: int = 32) -> Path:
     """The folder of an encoder of one small layer, which knows the words above. Needs PyTorch."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -84,7 +84,7 @@ def tiny_encoder(folder: Path) -> Path:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = BertConfig(vocab_size=len(vocabulary), intermediate_size=64, **shape)
     BertModel(config).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))

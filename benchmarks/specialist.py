@@ -72,7 +72,7 @@ async def judged(found: Compared, made: Specialist) -> list[str]:
     ]
 
 
-async def peers(found: Compared, python: Path, steps: int) -> None:
+async def peers(found: Compared, python: Path, who: Sequence[str], steps: int) -> None:
     """The others, each with a line when it is done."""
     learned, questions = found.texts("train"), asked(found)
     with tempfile.TemporaryDirectory() as name:
@@ -89,11 +89,11 @@ async def peers(found: Compared, python: Path, steps: int) -> None:
             vectors = np.empty((0, 1)) if not texts else np.stack([*await embed(texts)])
             np.save(folder / f"{file}.npy", vectors)
         script = Path(__file__).with_name("specialist_peers.py")
-        for who, words in _PEERS.items():
-            command = [python, script, folder, who]
+        for peer in who:
+            command = [python, script, folder, peer]
             said = await asyncio.to_thread(subprocess.check_output, command, text=True)
-            line = (np.load(folder / f"{who}.npy"), float(said.splitlines()[-1]))
-            print(found.row_of_peer(words.format(steps=steps), *line), flush=True)
+            line = (np.load(folder / f"{peer}.npy"), float(said.splitlines()[-1]))
+            print(found.row_of_peer(_PEERS[peer].format(steps=steps), *line), flush=True)
 
 
 async def speed(made: Specialist, texts: Sequence[str]) -> str:
@@ -135,7 +135,7 @@ async def measured(given: argparse.Namespace, endpoint: str) -> None:
                 print(line, flush=True)
             print(await speed(made, found.texts("train")[:2000]), flush=True)
             if given.peer:
-                await peers(found, given.peer, given.steps)
+                await peers(found, given.peer, given.peers, given.steps)
             unseen = [*found.texts("test"), *found.outside, *found.texts("check")]
             if 0 < route <= len(unseen):
                 print("\n".join(await routed(made, unseen[:route], endpoint)), flush=True)
@@ -155,6 +155,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path, help="A further table of the first set.")
     parser.add_argument("--leave", type=float, default=0.3, help="Share of a bot's labels.")
     parser.add_argument("--peer", type=Path, help="A Python that has scikit-learn and SetFit.")
+    parser.add_argument("--peers", nargs="+", choices=[*_PEERS], default=[*_PEERS])
     parser.add_argument("--steps", type=int, default=1000, help="Of SetFit.")
     parser.add_argument("--route", type=int, default=0, help="Texts to route.")
     parser.add_argument("--device", default="auto")

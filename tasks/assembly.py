@@ -83,7 +83,7 @@ async def assemble(
     """The report, with everything counted from the corpus' records."""
     evidence = Evidence(corpus, facts)
     plain, in_words = _without_citations(words)
-    quotes = await quotes_of(tree, facts)
+    quotes = await quotes_of(tree, facts, plain)
     themes = [_theme(leaf, plain[leaf.id], quotes[leaf.id], evidence, tree) for leaf in tree.leaves]
     findings = (*themes, *_rare(tree, facts, evidence))
     sources = {tree.name_of(leaf.id): plain[leaf.id].sources for leaf in tree.leaves}

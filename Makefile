@@ -58,7 +58,7 @@ figures: setup ## Make the README's figures again; takes hours: DATA=folder, PEE
 	$(BIN)/python -m benchmarks.quality halves $(word 1,$(INTENTS))
 	$(BIN)/python -m benchmarks.quality packs $(DATA)/intents/insurance_tickets_train.parquet --most 32 --sizes 1 2 4 --plot examples/pack_sizes.png
 	$(BIN)/python -m benchmarks.quality strategies $(DATA)/intents/insurance_tickets_train.parquet --most 24
-	$(BIN)/python -m benchmarks.quality meetings $(addprefix $(DATA)/transcripts/qmsum_train_,meetings.parquet queries.parquet) --most 1
+	$(BIN)/python -m benchmarks.quality meetings $(addprefix $(DATA)/transcripts/qmsum_train_,meetings.parquet queries.parquet) --most 8
 	$(BIN)/python -m benchmarks.summary engine product growth killed scale million --seeds 8 $(addprefix --bench ,$(BENCH))
 	$(BIN)/python -m benchmarks.specialist $(INTENTS) --peer $(PEER) --route 2000
 

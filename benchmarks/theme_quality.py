@@ -46,7 +46,7 @@ class Themes(NamedTuple):
 async def themes_of(texts: Sequence[str]) -> Themes:
     """What a summary would group the texts into."""
     ids = [fact_id(hashlib.sha256(text.encode()).hexdigest(), 0) for text in texts]
-    found = await vectors(texts, quiet=True)
+    found = (await vectors(texts, quiet=True)).astype(np.float32)
     codebook = fit(ids, found)
     leaves = assign(codebook, ids, found)
     present = set(leaves.tolist()) - {RARE}

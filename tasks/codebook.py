@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.intp]
     Vectors = NDArray[np.float32]
+    Halves = NDArray[np.float16]
 
 ROOT = 0  # id of the root
 RARE = -1  # in place of a leaf: the fact is near to no theme
@@ -88,7 +89,7 @@ class Codebook:
         return Codebook(**(own | changes))
 
 
-def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> "Rows":
+def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors | Halves") -> "Rows":
     """The leaf of each fact, (n,), that of its nearest centroid; RARE beyond the radius.
 
     ``ids`` of facts, equal ones with equal ``vectors`` (n, d) of unit length. The order of facts
@@ -101,9 +102,10 @@ def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors") -> "Rows"
 
 
 class Ordered:
-    """Vectors (n, d) in another order, some at a time: a copy of all would be as large again."""
+    """Vectors (n, d) in another order, as float32, some at a time: a copy of all would be larger
+    than they are."""
 
-    def __init__(self, vectors: "Vectors", rows: "Rows") -> None:
+    def __init__(self, vectors: "Vectors | Halves", rows: "Rows") -> None:
         self._vectors, self._rows = vectors, rows
 
     def __len__(self) -> int:
@@ -113,12 +115,12 @@ class Ordered:
         return np.ascontiguousarray(self._vectors[self._rows[places]], np.float32)
 
 
-def distinct(ids: Sequence[str], vectors: "Vectors") -> tuple[Ordered, "Rows"]:
+def distinct(ids: Sequence[str], vectors: "Vectors | Halves") -> tuple[Ordered, "Rows"]:
     """The vectors of the distinct ids, ordered by id, and where each given fact stands there.
 
     Every computation starts here: sums of floats depend on their order.
     """
-    _, first, inverse = np.unique(np.asarray(ids, np.str_), return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(np.asarray(ids, np.bytes_), return_index=True, return_inverse=True)
     return Ordered(vectors, first), inverse
 
 

@@ -27,7 +27,7 @@ class _Filled:
         self.places: dict[bytes, list[int]] = {}
         for place, text in enumerate(texts):
             self.places.setdefault(hashlib.sha256(text.encode()).digest(), []).append(place)
-        self.rows = np.empty((len(texts), 0), dtype=np.float32)
+        self.rows = np.empty((len(texts), 0), dtype=np.float16)
 
     def put(self, found: "Mapping[bytes, np.ndarray]") -> None:
         """Write vectors, by SHA-256, to their places. Raises SettingsError for one of another
@@ -37,14 +37,14 @@ class _Filled:
         lengths = {len(vector) for vector in found.values()}
         require_length(embedder_name(), lengths | {*self.rows.shape[1:]} - {0})
         if lengths and not self.rows.shape[1]:
-            self.rows = np.empty((len(self.rows), *lengths), dtype=np.float32)
+            self.rows = np.empty((len(self.rows), *lengths), dtype=np.float16)
         for h, vector in found.items():
             self.rows[self.places[h]] = vector
 
 
 async def vectors(texts: Sequence[str], *, quiet: bool = False) -> "np.ndarray":
-    """Unit vectors of the texts, float32 (n, d): read from the database, or computed and kept. Of
-    no texts, (0, 0).
+    """Unit vectors of the texts, (n, d): read from the database, or computed and kept. Of no texts,
+    (0, 0). As float16, which is all that they are: compute with them as float32.
 
     ``quiet``: these are a part of some work that tells its progress itself. Raises SettingsError
     when another model than before answers to the embedder's name, and what `embed` raises.

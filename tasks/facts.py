@@ -35,7 +35,7 @@ class Facts:
     """All facts of a corpus, and the records that have none. Opaque to Prefect: it holds text.
 
     ``strategy``: how they were made. ``table``: record, passage (SHA-256), fact (id by content),
-    problem, severity, quote, quote_dropped, in canonical order. ``vectors``: float32 (n, d),
+    problem, severity, quote, quote_dropped, in canonical order. ``vectors``: float16 (n, d),
     aligned. ``unassigned``: record id -> reason. ``failed``: passages given up -> why;
     ``failed_in``: the same -> the records that they are in.
     """

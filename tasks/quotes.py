@@ -37,7 +37,7 @@ async def quotes_of(
     }
     flat = [_said(sentence) for several in sentences.values() for sentence in several]
     flat += claims.values() if flat else ()
-    vector = dict(zip(flat, await vectors(flat), strict=True))
+    vector = dict(zip(flat, (await vectors(flat)).astype("float32"), strict=True))
     return {
         leaf: tuple(
             Quote(ticket=row.record, text=quote)

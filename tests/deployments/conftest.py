@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from deployments.platform import SERVE
+from infra import embedded_postgres
+from infra.background import running_service
+from infra.prefect_server import running_url
 from tests.endpoint import ScriptedEndpoint
 
 LABEL = {"category": "billing", "urgency": "low", "summary": "Wants a <b>refund</b>."}
@@ -84,7 +88,10 @@ def terminal() -> Iterator[Terminal]:
 @pytest.fixture
 def api(terminal: Terminal) -> str:
     """The address of the API of the platform, which is up."""
-    return str(terminal.result("up")["api"])
+    home = terminal.home / "data"
+    parts = embedded_postgres.status(home).running, running_service(home, SERVE)
+    url = running_url(home)
+    return url if url and all(parts) else str(terminal.result("up")["api"])
 
 
 @pytest.fixture(scope="session")

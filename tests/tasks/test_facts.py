@@ -184,7 +184,7 @@ async def test_a_corpus_of_nothing_has_no_facts() -> None:
     facts = await collect(corpus("", "?!"), "embed")
     assert facts.table.empty
     assert facts.vectors.shape == (0, 0)
-    assert facts.vectors.dtype == np.float32
+    assert facts.vectors.dtype == np.float16
     assert (facts.invalid_quotes, list(facts.unassigned)) == (0, ["T0", "T1"])
 
 

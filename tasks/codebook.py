@@ -120,7 +120,9 @@ def distinct(ids: Sequence[str], vectors: "Vectors | Halves") -> tuple[Ordered, 
 
     Every computation starts here: sums of floats depend on their order.
     """
-    _, first, inverse = np.unique(np.asarray(ids, np.bytes_), return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(
+        np.asarray(ids, np.bytes_), return_index=True, return_inverse=True
+    )
     return Ordered(vectors, first), inverse
 
 

@@ -69,6 +69,7 @@ def _quick(
     monkeypatch.setattr(review_output, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(review_output, "HEARTBEAT", 0.2)
     monkeypatch.setattr(forgetting_runs, "_PAUSE", 0.1)
+    monkeypatch.setattr(forgetting_runs, "LEASE", 0.0)  # no word on what other tests have killed
     endpoint.answer = echo
 
 
@@ -343,6 +344,7 @@ async def test_nobody_waits_for_a_run_whose_process_is_gone(
     if sign == "an old one":
         async with alive(running.id):
             pass
+    monkeypatch.setattr(forgetting_runs, "LEASE", signs_of_life.LEASE)
     with pytest.raises(WorkIncomplete, match=running.name):  # it may come yet
         await forget_ticket(request(wait_minutes=0))
     for module in (signs_of_life, forgetting_runs):

@@ -31,7 +31,7 @@ import pandas as pd
 
 from infra.llm import close_door
 from infra.postgres import database_url
-from tasks import ingestion
+from tasks import passage_writing
 from tasks.collection_changes import change_of
 from tasks.document_collections import View
 from tasks.document_passages import passages_of
@@ -85,7 +85,7 @@ async def made_passages(count: int, python: Path | None) -> bool:
     async def known(texts: Sequence[str], *, quiet: bool = False) -> np.ndarray:
         return np.stack([by_text[text] for text in texts])
 
-    with patch.object(ingestion, "vectors", known):
+    with patch.object(passage_writing, "vectors", known):
         started = time.perf_counter()
         view = await ingest(documents, "made")
         rate = view.passages / (time.perf_counter() - started)

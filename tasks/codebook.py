@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.intp]
     Vectors = NDArray[np.float32]
-    Halves = NDArray[np.float16]
+    Kept = NDArray[np.float16] | Vectors  # what vectors are read as, or computed with
 
 ROOT = 0  # id of the root
 RARE = -1  # in place of a leaf: the fact is near to no theme
@@ -89,7 +89,7 @@ class Codebook:
         return Codebook(**(own | changes))
 
 
-def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors | Halves") -> "Rows":
+def assign(codebook: Codebook, ids: Sequence[str], vectors: "Kept") -> "Rows":
     """The leaf of each fact, (n,), that of its nearest centroid; RARE beyond the radius.
 
     ``ids`` of facts, equal ones with equal ``vectors`` (n, d) of unit length. The order of facts
@@ -102,10 +102,10 @@ def assign(codebook: Codebook, ids: Sequence[str], vectors: "Vectors | Halves") 
 
 
 class Ordered:
-    """Vectors (n, d) in another order, as float32, some at a time: a copy of all would be larger
-    than they are."""
+    """Vectors (n, d) in another order, those that are asked for as float32: a copy of all would be
+    larger than they are."""
 
-    def __init__(self, vectors: "Vectors | Halves", rows: "Rows") -> None:
+    def __init__(self, vectors: "Kept", rows: "Rows") -> None:
         self._vectors, self._rows = vectors, rows
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ class Ordered:
         return np.ascontiguousarray(self._vectors[self._rows[places]], np.float32)
 
 
-def distinct(ids: Sequence[str], vectors: "Vectors | Halves") -> tuple[Ordered, "Rows"]:
+def distinct(ids: Sequence[str], vectors: "Kept") -> tuple[Ordered, "Rows"]:
     """The vectors of the distinct ids, ordered by id, and where each given fact stands there.
 
     Every computation starts here: sums of floats depend on their order.

@@ -30,8 +30,9 @@ from tasks.codebook import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tasks.codebook import Kept
+
     Vectors = NDArray[np.float32]
-    Halves = NDArray[np.float16]
     Rows = NDArray[np.intp]
 
 SAMPLE = 4000  # facts that themes are found in, and outliers that are looked at together
@@ -45,7 +46,7 @@ _SLACK = 1e-5  # of a distance, which depends a little on what it is computed al
 _TRIES = 10
 
 
-def fit(ids: Sequence[str], vectors: "Vectors | Halves", generation: int = 1) -> Codebook:
+def fit(ids: Sequence[str], vectors: "Kept", generation: int = 1) -> Codebook:
     """A codebook for facts, whose order changes nothing.
 
     ``ids``: hashes, equal ones with equal ``vectors`` (n, d) of unit length.
@@ -65,7 +66,7 @@ def fit(ids: Sequence[str], vectors: "Vectors | Halves", generation: int = 1) ->
     return Codebook(entries, radius, len(facts), rare, len(entries), generation)
 
 
-def extend(codebook: Codebook, ids: Sequence[str], vectors: "Vectors | Halves") -> Codebook:
+def extend(codebook: Codebook, ids: Sequence[str], vectors: "Kept") -> Codebook:
     """The codebook with a theme for each group of three or more facts that are near to no theme.
 
     It is the same object when there is none.
@@ -75,7 +76,7 @@ def extend(codebook: Codebook, ids: Sequence[str], vectors: "Vectors | Halves") 
     return codebook.replaced(entries=hung(codebook.entries, new)) if new else codebook
 
 
-def refit_wanted(codebook: Codebook, ids: Sequence[str], vectors: "Vectors | Halves") -> bool:
+def refit_wanted(codebook: Codebook, ids: Sequence[str], vectors: "Kept") -> bool:
     """Whether over 10 % of the facts have come since the fit and are near to none of its themes,
     or the fit saw but a small part of what is there now: it found no more themes than it could."""
     facts, _ = distinct(ids, vectors)
@@ -87,7 +88,7 @@ def refit_wanted(codebook: Codebook, ids: Sequence[str], vectors: "Vectors | Hal
 
 
 async def current_codebook(
-    lineage: str, ids: Sequence[str], vectors: "Vectors | Halves", refit: bool = False
+    lineage: str, ids: Sequence[str], vectors: "Kept", refit: bool = False
 ) -> tuple[Codebook, bool]:
     """The lineage's codebook, stored, with room for all these facts; and whether it was refitted.
 
@@ -111,7 +112,7 @@ async def current_codebook(
 
 
 def _successor(
-    stored: Codebook | None, ids: Sequence[str], vectors: "Vectors | Halves", refit: bool
+    stored: Codebook | None, ids: Sequence[str], vectors: "Kept", refit: bool
 ) -> tuple[Codebook, bool]:
     if stored is None:
         return fit(ids, vectors), False

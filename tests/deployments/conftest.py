@@ -89,9 +89,9 @@ def terminal() -> Iterator[Terminal]:
 def api(terminal: Terminal) -> str:
     """The address of the API of the platform, which is up."""
     home = terminal.home / "data"
-    parts = embedded_postgres.status(home).running, running_service(home, SERVE)
-    url = running_url(home)
-    return url if url and all(parts) else str(terminal.result("up")["api"])
+    runs = embedded_postgres.status(home).running and running_service(home, SERVE)
+    url = running_url(home) if runs else None
+    return url or str(terminal.result("up")["api"])  # only then: it is a process of seconds
 
 
 @pytest.fixture(scope="session")

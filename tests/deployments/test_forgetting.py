@@ -23,7 +23,7 @@ def tickets(tmp_path: Path) -> Path:
 def test_a_ticket_is_forgotten_and_what_was_removed_is_told(
     patterns: Command, tickets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting_runs, "LEASE", 0.0)  # no word on what other tests have killed
+    monkeypatch.setattr(forgetting_runs, "LEASE", 0.0)  # not to wait for runs of other tests
     assert patterns("corpus", "add", tickets, "support").status == 0
     asked = ("prompt", "classify_ticket", "--input", f"ticket={TEXT}")
     assert patterns(*asked).status == 0

@@ -388,6 +388,14 @@ def test_the_server_has_had_no_trouble_in_all_this(terminal: Terminal) -> None:
     assert not [log.read_text() for log in logs if "Traceback" in log.read_text()]
 
 
+def test_what_runs_already_is_left_as_it_is(terminal: Terminal, api: str) -> None:
+    before = {service: terminal.pid(service) for service in ("prefect", "serve")}
+    done = terminal.patterns("up", "--json")
+    assert json.loads(done.stdout)["api"] == api
+    assert "The deployments are served already" in done.stderr
+    assert {service: terminal.pid(service) for service in before} == before
+
+
 @pytest.mark.usefixtures("api")
 def test_down_leaves_no_process_of_ours(terminal: Terminal) -> None:
     data = terminal.home / "data"

@@ -131,7 +131,6 @@ def test_an_old_sign_says_nothing_of_a_run_that_was_begun_anew(
     asyncio.run(a_sign_of(run.id))
     asyncio.run(set_to(run.id, Running()))
     refused(patterns("resume", run.name), "If its process is gone, say so with --dead: two")
-    asyncio.run(set_to(run.id, Crashed()))  # else whoever forgets next waits for it
 
 
 async def a_sign_of(run: UUID) -> None:

@@ -69,7 +69,7 @@ def _quick(
     monkeypatch.setattr(review_output, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(review_output, "HEARTBEAT", 0.2)
     monkeypatch.setattr(forgetting_runs, "_PAUSE", 0.1)
-    monkeypatch.setattr(forgetting_runs, "LEASE", 0.0)  # no word on what other tests have killed
+    monkeypatch.setattr(forgetting_runs, "LEASE", 0.0)  # not to wait for runs of other tests
     endpoint.answer = echo
 
 
@@ -360,7 +360,7 @@ async def running() -> AsyncIterator[FlowRun]:
         run = await client.create_flow_run(draft_replies)
         await client.set_flow_run_state(run.id, Running(), force=True)
         yield run
-        await client.delete_flow_run(run.id)  # else whoever forgets next waits for it
+        await client.delete_flow_run(run.id)
 
 
 async def test_a_ticket_of_a_file_is_forgotten_and_the_file_left_as_it_is(

@@ -224,6 +224,19 @@ def test_the_order_of_facts_changes_no_byte(facts: Facts, random: st.randoms) ->
     assert assign(other, *permuted(facts, order)).tolist() == leaves[order].tolist()
 
 
+@given(any_facts(), any_facts())
+def test_vectors_at_the_precision_that_they_are_kept_at_give_the_same(
+    facts: Facts, later: Facts
+) -> None:
+    kept, kept_later = ((ids, vectors.astype(np.float16)) for ids, vectors in (facts, later))
+    with small_limits():
+        codebook, other = fit(*facts), fit(*kept)
+        assert content(extend(other, *kept_later)) == content(extend(codebook, *later))
+        assert refit_wanted(other, *kept_later) == refit_wanted(codebook, *later)
+    assert content(other) == content(codebook)
+    assert assign(other, *kept_later).tolist() == assign(codebook, *later).tolist()
+
+
 @given(any_facts())
 def test_what_was_fitted_has_nothing_to_append(facts: Facts) -> None:
     with small_limits():

@@ -130,7 +130,7 @@ async def test_the_neighbours_are_the_exact_ones() -> None:
     by_text = {row["text"]: row["document"] for row in rows}
     from tasks.embedding import vectors
 
-    matrix, shares = await vectors(list(by_text)), []
+    matrix, shares = (await vectors(list(by_text))).astype(np.float32), []
     for number in range(0, 300, 30):
         exact = {[*by_text.values()][i] for i in np.argsort(-(matrix @ matrix[number]))[:10]}
         found = await search_view(view, "x", matrix[number], k=10, mode="vector")

@@ -1,6 +1,7 @@
 """`patterns worker`: a worker of the pool that shards of large runs run on."""
 
 import os
+import signal
 import sys
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -52,6 +53,8 @@ def worker(
         *("--type", "process", "--limit", str(limit), "--install-policy", "never"),
         *("--no-create-pool-if-not-found", *called),
     ]
+    # A script's shell has what it starts with & ignore SIGINT, as which Prefect passes SIGTERM on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(command[0], command, {**os.environ, **environment})  # signals are Prefect's to hear
 
 

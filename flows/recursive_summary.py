@@ -54,7 +54,7 @@ async def summarize_corpus(request: SummaryRequest) -> Figures:
         facts = await collect_facts(corpus, passages, request.way, failed)
         whole = request.since is None
         tree = await group_facts(corpus, facts, refit=request.refit, whole=whole)
-        async with progress("Wording themes", len(tree.nodes)) as wording:
+        async with progress("Wording themes", len(tree.nodes) - 1) as wording:
             branches = (word_branch(tree, node, facts, wording) for node in tree.branches)
             words = merged(await together(branches))
             synthesis = await synthesize(tree, words)

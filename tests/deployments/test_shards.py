@@ -158,6 +158,35 @@ async def test_where_nobody_serves_the_pool_the_run_says_so_and_reads_alone(
     assert texts_left(database) == 0
 
 
+@pytest.mark.usefixtures("api")
+def test_a_worker_that_a_script_started_in_the_background_ends_when_it_is_told_to(
+    terminal: Terminal,
+) -> None:
+    log = terminal.home / "background.log"
+    patterns = Path(sys.executable).with_name("patterns")
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            ["sh", "-c", f"{patterns} worker >&2 & echo $!; wait"],
+            env=terminal.variables | QUICK,
+            cwd=terminal.home,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+        )
+    with started:
+        assert started.stdout is not None
+        process = int(started.stdout.readline())
+        deadline = time.monotonic() + 90
+        while "started!" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        os.kill(process, signal.SIGTERM)
+        try:
+            started.communicate(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
 async def test_a_run_that_starts_anew_starts_no_shard_twice_and_none_is_left_waiting(
     terminal: Terminal,
 ) -> None:

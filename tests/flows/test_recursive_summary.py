@@ -12,6 +12,7 @@ from infra import llm
 from infra.errors import BudgetSpent, InputError, ModelUnavailable, WorkIncomplete
 from infra.postgres import transaction
 from infra.settings import get_settings
+from tasks import progress
 from tasks.columns import Columns
 from tasks.findings import Figures, Report
 from tasks.summaries import SummaryRequest
@@ -71,6 +72,20 @@ async def test_the_figures_are_those_of_the_ledger(endpoint: ScriptedEndpoint) -
     assert figures.model_calls == len(endpoint.calls)
     assert figures.cost_usd is None
     assert figures.prompt_tokens > 0
+
+
+async def test_what_is_followed_comes_to_its_end(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = dict[str, tuple[int, int]]()
+
+    def listen(what: str, done: int, of: int) -> None:
+        last[what] = (done, of)
+
+    monkeypatch.setattr(progress, "listeners", [listen])
+    await summarize_corpus(request())
+    assert last["Wording themes"][1] > 1
+    assert {done == of for done, of in last.values()} == {True}
 
 
 async def test_the_same_again_asks_nothing_and_says_the_same(

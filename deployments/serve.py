@@ -7,11 +7,13 @@ nobody reads.
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 import yaml
 from prefect.client.orchestration import get_client
@@ -106,6 +108,23 @@ async def serve(port: int) -> None:
         all_.create_task(runner.start())  # last: both listen to SIGTERM, and it must end its runs
 
 
+class BackgroundWorker(TaskWorker):
+    """Prefect's, which leaves SIGTERM to whoever heard it before: one that is started again would
+    else take it from the runner. By itself it exits; Prefect's raises an error instead, which is
+    lost where what it interrupts catches errors."""
+
+    def __init__(self, *tasks: Any, limit: int) -> None:
+        super().__init__(*tasks, limit=limit)
+        self._heard_before = signal.getsignal(signal.SIGTERM)
+
+    def handle_sigterm(self, signum: int, frame: Any) -> None:
+        """Called by Python, between two steps of whatever is under way."""
+        if callable(self._heard_before):
+            self._heard_before(signum, frame)
+        else:
+            sys.exit(0)
+
+
 async def serve_tasks() -> None:
     """Run what is asked of the background tasks, until cancelled.
 
@@ -115,7 +134,7 @@ async def serve_tasks() -> None:
     try:
         while True:
             try:
-                await TaskWorker(*BACKGROUND_TASKS, limit=_AT_ONCE).astart()
+                await BackgroundWorker(*BACKGROUND_TASKS, limit=_AT_ONCE).astart()
             except Exception:
                 logging.getLogger("prefect").exception("The task worker broke and starts again.")
                 await asyncio.sleep(_PAUSE)

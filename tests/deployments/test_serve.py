@@ -1,6 +1,7 @@
 """What is served is what `prefect.yaml` declares, and the background tasks, or nothing."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 
@@ -67,7 +68,7 @@ async def test_a_task_worker_that_breaks_is_started_again(monkeypatch: pytest.Mo
             goes_on.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(serve, "TaskWorker", Breaking)
+    monkeypatch.setattr(serve, "BackgroundWorker", Breaking)
     monkeypatch.setattr(serve, "_PAUSE", 0)
     serving = asyncio.create_task(serve.serve_tasks())
     await asyncio.wait_for(goes_on.wait(), 10)
@@ -75,3 +76,21 @@ async def test_a_task_worker_that_breaks_is_started_again(monkeypatch: pytest.Mo
     with pytest.raises(asyncio.CancelledError):
         await serving
     assert starts == [serve.BACKGROUND_TASKS] * 3
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_a_task_worker_leaves_sigterm_to_who_heard_it_before_and_exits_by_itself() -> None:
+    heard = list[int]()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        first = serve.BackgroundWorker(*serve.BACKGROUND_TASKS, limit=1)
+        signal.signal(signal.SIGTERM, first.handle_sigterm)
+        again = serve.BackgroundWorker(*serve.BACKGROUND_TASKS, limit=1)
+        signal.signal(signal.SIGTERM, again.handle_sigterm)
+        signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM]
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with pytest.raises(SystemExit):
+            serve.BackgroundWorker(*serve.BACKGROUND_TASKS, limit=1).handle_sigterm(15, None)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -48,8 +48,8 @@ def worker_log(endpoint: ScriptedEndpoint, tmp_path: Path) -> Iterator[Path]:
             env={**os.environ, "PREFECT_LOGGING_LEVEL": "DEBUG"},
         )
         yield log
-        worker.kill()  # what Prefect's worker makes of SIGTERM can be lost in what it interrupts
-        worker.wait()
+        worker.terminate()
+        worker.wait(20)
 
 
 async def test_an_answer_in_the_background_is_what_asking_gives(
